@@ -89,13 +89,11 @@ class Batches:
         and a seed, epoch or batch that is not a whole number >= 0. Then nothing changes.
         """
         names = "seed", "epoch", "batch"
-        require_same("Batches", self.state_dict(), state_dict, free=names)
-        for name in names:
-            require_whole(f"load_state_dict into Batches: {name}", state_dict[name], 0)
+        require_same("Batches", self.state_dict(), state_dict, counters=names)
         vars(self).update({name: int(state_dict[name]) for name in names})
 
     def __repr__(self):
-        names = "batch_size", "shuffle", "drop_last"
-        settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        size = f"{self.rows} rows, batch_size={self.batch_size}"
+        order = f"shuffle={self.shuffle}, drop_last={self.drop_last}"
         where = f"epoch {self.epoch}, batch {self.batch} of {len(self)}"
-        return f"Batches({self.rows} rows, {settings}: {where})"
+        return f"Batches({size}, {order}: {where})"

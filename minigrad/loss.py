@@ -6,7 +6,6 @@ proximal optimizers all read a loss with `addends`.
 
 import math
 import warnings
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -21,8 +20,7 @@ from .ops.penalties import norms, prox_of_sum, shrink
 from .tables import Table
 
 
-@dataclass(eq=False)
-class Addend:
+class Addend(NamedTuple):
     """One part of a sum: factor * node.
 
     times  the number of paths from the sum to the node
@@ -156,7 +154,7 @@ def terms(loss: Tensor, optimizer=None) -> Ledger:
         raise ValueError(f"terms: {shape}. Call .mean() or .sum().")
     names, parts = leaf_names(graph), addends(loss)
     optimizers = [] if optimizer is None else as_list(optimizer)
-    if others := [o for o in optimizers if not hasattr(o, "decays")]:
+    if others := [o for o in optimizers if not hasattr(o, "param_groups")]:
         raise TypeError(f"terms: optimizer is a {type(others[0]).__name__}, not an Optimizer.")
     found = [*_penalised_twice(parts, names), *_decayed_twice(parts, names, optimizers)]
     found += _hidden(parts)
@@ -232,11 +230,12 @@ def _penalised_twice(parts, names):
 def _decayed_twice(parts, names, optimizers):
     """Warnings: an optimizer decays a parameter that has an L2 penalty in the loss."""
     for optimizer in optimizers:
-        decays = {id(p): decay for p, decay in optimizer.decays()}
         for part, leaf, weights in penalised(parts):
-            if weights.get(shrink, 0) * part.factor > 0 and id(leaf) in decays:
-                decay = f"{type(optimizer).__name__}(weight_decay={decays[id(leaf)]:g})"
-                both = f"{name_of(part)} of the loss and {decay}"
+            trained = optimizer.state.get(leaf)
+            decay = trained and trained.settings.get("weight_decay")
+            if decay and weights.get(shrink, 0) * part.factor > 0:
+                by_optimizer = f"{type(optimizer).__name__}(weight_decay={decay:g})"
+                both = f"{name_of(part)} of the loss and {by_optimizer}"
                 yield f"{names[leaf.order]} is decayed twice: {both}. Keep one."
 
 
@@ -304,7 +303,7 @@ def split(loss, parameters, what, retain_graph=False):
         )
     parts = [p for p in addends(loss) if p.node.requires_grad]
     taken = [p for p in parts if is_proximal(p.node)]
-    smooth = [p for p in parts if p not in taken]
+    smooth = [p for p in parts if not is_proximal(p.node)]
     for part in taken:
         _require_proximal(part, what)
     for node in program(what, *(p.node for p in smooth)):

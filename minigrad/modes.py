@@ -66,7 +66,8 @@ class Block:
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"{self!r} decorates a function, not {function!r}.")
         if any(is_suspended(function) for is_suspended in SUSPENDED):
-            raise TypeError(f"{self!r}: open the block inside {function.__name__} instead.")
+            name = getattr(function, "__name__", function)
+            raise TypeError(f"{self!r}: open the block inside {name} instead.")
 
         @wraps(function)
         def inside(*args, **kwargs):

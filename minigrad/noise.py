@@ -58,9 +58,7 @@ class Noise(Tensor):
 
     def __init__(self, distribution, shape, dtype, rng=None, like=None):
         if not isinstance(distribution, Law):
-            raise TypeError(
-                f"Noise: {distribution!r} is no Law, such as Bernoulli(0.5) or Normal()."
-            )
+            raise TypeError(f"Noise: {distribution!r} is no Law, such as Bernoulli(0.5).")
         if not (rng is None or isinstance(rng, (np.random.Generator, str))):
             raise TypeError(f"Noise: rng is a np.random.Generator or a name, not {rng!r}.")
         self.distribution = distribution
@@ -243,7 +241,7 @@ class Uniform(Law):
 class Seeded:
     """A seed, and the generators that come from it: streams by name.
 
-    entropy   a whole number >= 0 or several; None takes one from the system
+    entropy   a whole number >= 0; None takes one from the system
     streams   {name: np.random.Generator} of the streams that were used
     children  how many threads and processes have derived a seed of their own
     """
@@ -337,12 +335,14 @@ def seeded_with(seed):
 
 
 def _entropy(seed):
-    """A seed as a number, or as a list of numbers. Raises ValueError for another one."""
+    """A seed as one number, another for each seed. Raises ValueError for what is no seed."""
     numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
             raise ValueError(f"manual_seed: a whole number >= 0 or several, not {seed!r}.")
-    return [int(n) for n in numbers] if numbers is seed else int(seed)
+    first, *others = map(int, numbers)
+    # For np.random.SeedSequence (1, 0) is 1, and (0, 1) is 2**32. Their texts differ.
+    return int.from_bytes(repr([first, *others]).encode(), "big") if others else first
 
 
 def stream(name: str) -> "np.random.Generator":
@@ -370,7 +370,7 @@ def set_rng_state(rng_state: dict) -> None:
         new = Seeded(_entropy(rng_state["entropy"]), _entropy(rng_state.get("children", 0)))
         for name, saved in rng_state["streams"].items():
             new.stream(name).bit_generator.state = saved
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:
         raise ValueError(
             f"set_rng_state: not what get_rng_state returns: {rng_state!r:.60}."
         ) from error

@@ -8,6 +8,7 @@ a file runs no code.
 
 import contextlib
 import io
+import numbers
 import os
 from collections.abc import Mapping
 
@@ -24,7 +25,8 @@ def save(tree, path: str | os.PathLike) -> None:
 
     An object with a state_dict, such as a Module, an optimizer or Batches, is saved as its
     state_dict(). The new file is written next to the old one and then renamed. So after an
-    interruption `path` is the whole old file or the whole new one.
+    interruption `path` is the whole old file or the whole new one. The new file has the permissions
+    of the old one.
 
     Raises ValueError for a value of another type, TypeError for a key that is not a string,
     RecursionError for a tree that holds itself, and OSError if the file cannot be written.
@@ -66,6 +68,8 @@ def save(tree, path: str | os.PathLike) -> None:
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, os.stat(path).st_mode)  # a private file stays private
             file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
@@ -125,15 +129,17 @@ def _name(keys):
     return "/".join(quote(str(key), safe=" ", errors="surrogatepass") for key in keys)
 
 
-def require_same(owner, here, there, free=(), strict=True):
+def require_same(owner, here, there, free=(), counters=(), strict=True):
     """Refuses a state that does not fit its owner, before anything is changed.
 
-    owner   the kind of the owner, for the message
-    here    the owner's own state: dicts and lists of arrays, numbers, strings, bools and None
-    there   the state to load: it must have the same keys, lists of the same lengths, arrays of the
-            same shapes whose dtypes can be cast, and all other values equal
-    free    names of values that may differ, unless only one of the two is a string
-    strict  True refuses a key that only one of the states has
+    owner     the kind of the owner, for the message
+    here      the owner's own state: dicts and lists of arrays, numbers, strings, bools and None
+    there     the state to load: it must have the same keys, lists of the same lengths, arrays of
+              the same shapes whose dtypes can be cast, and all other values equal
+    free      names of values that may differ, unless only one of the two is a string
+    counters  names of values that may differ, but not in kind: an int stays a whole number >= 0, a
+              float a number that is not nan, a list a list, and a dict a dict
+    strict    True refuses a key that only one of the states has
 
     Raises TypeError if `there` is not a dict, and ValueError with the places that differ.
     """
@@ -142,21 +148,26 @@ def require_same(owner, here, there, free=(), strict=True):
             f"load_state_dict into {owner}: a dict is needed, as state_dict() returns, "
             f"not a {type(there).__name__}. A file is read by minigrad.load."
         )
-    differences = list(_differences(here, there, free, strict, ""))
+    differences = list(_differences(here, there, free, counters, strict))
     if differences:
         listed = "; ".join(differences)
         raise ValueError(f"load_state_dict into {owner}: nothing was changed. {listed}.")
 
 
-def _differences(here, there, free, strict, name=""):
+def _differences(here, there, free, counters, strict, name=""):
     """In words, each difference between two states, or between two parts of them called `name`."""
+    if _are_dicts(here) and _are_dicts(there):
+        here, there = (dict(enumerate(dicts)) for dicts in (here, there))
     if isinstance(here, dict) and isinstance(there, Mapping):
         for key in [*here, *(key for key in there if key not in here)]:
             inner = f"{name}.{key}" if name else str(key)
             if key in here and key in there:
-                same_kind = isinstance(here[key], str) == isinstance(there[key], str)
-                if key not in free or not same_kind:
-                    yield from _differences(here[key], there[key], free, strict, inner)
+                mine, given = here[key], there[key]
+                if key in counters:
+                    if not _is_fit(mine, given):
+                        yield f"{inner}: {given!r:.60} in the state cannot replace {mine!r:.60}"
+                elif key not in free or isinstance(mine, str) != isinstance(given, str):
+                    yield from _differences(mine, given, free, counters, strict, inner)
             elif strict:
                 yield f"{inner}: {'missing in' if key in here else 'only in'} the state"
     elif isinstance(here, np.ndarray):
@@ -165,11 +176,18 @@ def _differences(here, there, free, strict, name=""):
             yield f"{name}: shape {here.shape} here, {there.shape} in the state"
         elif not np.can_cast(there.dtype, here.dtype, "same_kind"):
             yield f"{name}: dtype {here.dtype} here, {there.dtype} in the state"
-    elif _are_dicts(here) and _are_dicts(there):
-        yield from _differences(*(dict(enumerate(t)) for t in (here, there)), free, strict, name)
     elif not np.array_equal(here, there):
         yield f"{name}: {here!r:.60} here, {there!r:.60} in the state"
 
 
 def _are_dicts(values):
     return isinstance(values, (list, tuple)) and any(isinstance(v, dict) for v in values)
+
+
+def _is_fit(mine, given):
+    """Whether `given` may take the place of the counter `mine`, as `require_same` says."""
+    if type(mine) is float:
+        return isinstance(given, numbers.Real) and given == given  # not nan
+    if type(mine) is int:
+        return isinstance(given, numbers.Integral) and not isinstance(given, bool) and given >= 0
+    return not isinstance(mine, (list, dict)) or isinstance(given, type(mine))

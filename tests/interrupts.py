@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import minigrad as mg
-from minigrad import modes, nn
+from minigrad import modes, nn, optim
 from minigrad import noise as randomness
 from minigrad.data import Batches
 
@@ -35,6 +35,7 @@ CRITICAL = {  # file: the functions in it where moments are counted; None: all
     "noise.py": None,
     "state.py": ("save",),
     "nn/module.py": ("__call__", "forward"),
+    "optim/base.py": ("load_state_dict", "add_param_group"),
 }
 CRITICAL = {str(PACKAGE / name): functions for name, functions in CRITICAL.items()}
 CRITICAL[zipfile.__file__] = None
@@ -50,7 +51,7 @@ def model():
 
 
 class World:
-    """What a call could leave behind: a model, generators, modes, a file, the position of data."""
+    """What a call could leave behind: modules, generators, modes, a file, places in a training."""
 
     def __init__(self, folder):
         mg.manual_seed(0)
@@ -61,6 +62,13 @@ class World:
         self.batches = Batches(np.arange(6), batch_size=2)
         self.position = self.batches.state_dict()
         self.saved_rng = mg.get_rng_state()
+        weights = [mg.Tensor(np.ones(2), True) for _ in range(2)]
+        self.optimizer = optim.SGD([{"params": [w]} for w in weights], lr=0.1, momentum=0.9)
+        self.trained = {**self.optimizer.state_dict(), "steps": 7}
+        self.trained["param_groups"] = [
+            {**group, "lr": 0.5, "params": [{"shape": [2], "updates": 3, "buffers": {}}]}
+            for group in self.trained["param_groups"]
+        ]
         mg.save({"k": 1, "w": np.ones(50)}, self.file)
 
     def scope(self):
@@ -87,6 +95,10 @@ class World:
     def data(self):
         """The position of the data."""
         return self.batches.state_dict()
+
+    def training(self):
+        """The state of the optimizer."""
+        return self.optimizer.state_dict()
 
     def look(self, *names):
         return {name: getattr(self, name)() for name in ("scope", *names)}
@@ -120,12 +132,18 @@ def position(world):
     world.batches.load_state_dict({**world.position, "epoch": 4, "batch": 2, "seed": 9})
 
 
+def optimizer(world):
+    """Another time of the training."""
+    world.optimizer.load_state_dict(world.trained)
+
+
 CALLS = {  # call: what is as before it, or as after it, when it is interrupted
     forward: ("attributes",),
     save: ("files",),
     seed: ("generators",),
     set_state: ("generators",),
     position: ("data",),
+    optimizer: ("training",),
 }
 
 INTERRUPTED = {call.__name__ for call in CALLS}

@@ -895,7 +895,11 @@ BUGS = [
     # ---- proximal steps
     Bug(
         "proximal operator and subgradient both",
-        text(ledgers.split, "if p not in taken", ""),
+        text(
+            ledgers.split,
+            "smooth = [p for p in parts if not is_proximal(p.node)]",
+            "smooth = parts",
+        ),
         proximal_step,
     ),
     Bug(
@@ -983,7 +987,7 @@ BUGS = [
     ),
     Bug(
         "a decay of 0 reported",
-        text(optim.Optimizer.decays, 'group.get("weight_decay")', '"weight_decay" in group'),
+        text(ledgers._decayed_twice, "if decay and", "if decay is not None and"),
         doubled,
     ),
     # ---- engine

@@ -107,6 +107,18 @@ def test_seeds_that_are_no_whole_numbers_are_refused(seed):
         mg.manual_seed(seed)
 
 
+def test_different_seeds_give_different_noise():
+    """For np.random.SeedSequence (5, 0) is 5, and (5, 1) is 2**32 + 5."""
+    seeds = [0, 1, 5, (5, 0), (0, 5), (5, 0, 0), (5, 1), 2**32 + 5, 2**32, (0, 1), (0, 0), (51,)]
+    seeds += [51, (5, 1, 0, 0, 0), (5, 1, 0, 0, 0, 0), (2**32, 5), (2**64 + 5, 1), 2**96 + 5]
+    drawn = {}
+    for seed in seeds:
+        mg.manual_seed(seed)
+        drawn[seed] = mg.noise.stream("a").random()
+    assert drawn.pop((51,)) == drawn[51]
+    assert len({*drawn.values()}) == len(drawn) == len(seeds) - 1
+
+
 def test_a_seed_of_several_numbers_is_restored():
     mg.manual_seed((3, 1, 4))
     state = mg.get_rng_state()

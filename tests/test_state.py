@@ -2,6 +2,7 @@
 bit by bit.
 """
 
+import copy
 import gc
 import io
 import itertools
@@ -10,12 +11,14 @@ import math
 import os
 import pickle
 import random
+import re
 import signal
 import threading
 import time
 import warnings
 import zipfile
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import processes
@@ -45,7 +48,8 @@ def same(a, b):
     if isinstance(a, dict):
         return isinstance(b, dict) and list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
-        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+        is_same = isinstance(b, (list, tuple)) and len(a) == len(b)
+        return is_same and all(map(same, a, b))
     return (
         type(a) is type(b)
         and (a == b or (a != a and b != b))
@@ -296,6 +300,16 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(tmp_path, bits):
         damaged(tmp_path, lambda whole, i: whole[:i] + bytes([whole[i] ^ bits]) + whole[i + 1 :])
         > 0.5
     )
+
+
+@posix
+def test_a_private_file_stays_private(tmp_path):
+    path = tmp_path / "c"
+    for mode in 0o600, 0o640:
+        mg.save({"a": np.zeros(2)}, path)
+        path.chmod(mode)
+        mg.save({"a": np.ones(2)}, path)
+        assert path.stat().st_mode & 0o777 == mode and mg.load(path)["a"].tolist() == [1, 1]
 
 
 @pytest.mark.skipif(
@@ -898,6 +912,106 @@ def backward_of(loss):
     return loss
 
 
+class Noises:
+    """The random state as an owner of a state."""
+
+    state_dict = staticmethod(mg.get_rng_state)
+    load_state_dict = staticmethod(mg.set_rng_state)
+
+
+def scheduled(make):
+    optimizer = optim.SGD(pair(W), lr=0.1)
+    scheduler = make(optimizer)
+    return scheduler, lambda: scheduler.step(*[2.0] * hasattr(scheduler, "best"))
+
+
+def optimized(kind, **settings):
+    """An optimizer, and a function that makes a step of it."""
+    w, b = parameters = pair(W, H)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (w * w).sum() + (b * b).sum()
+        return loss if kind is optim.ProximalSGD else backward_of(loss)
+
+    def step():
+        if kind in (optim.LBFGS, optim.ProximalSGD):
+            return optimizer.step(closure)
+        closure()
+        return optimizer.step()
+
+    optimizer = kind(parameters, **settings)
+    return optimizer, step
+
+
+def batched():
+    batches = Batches(np.arange(9), batch_size=2)
+    return batches, lambda: next(iter(batches))
+
+
+def modelled():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    return model, lambda: model(np.ones((4, 2)))
+
+
+SETTINGS = {
+    "SGD": {"lr": lambda step: 0.1, "momentum": 0.9},
+    "Adam": {"amsgrad": True},
+    "LBFGS": {"max_iter": 2},
+    "ProximalSGD": {"accelerated": True},
+}
+KINDS = [v for v in vars(optim).values() if isinstance(v, type) and issubclass(v, optim.Optimizer)]
+OWNERS = {
+    kind.__name__: partial(optimized, kind, **SETTINGS.get(kind.__name__, {}))
+    for kind in KINDS
+    if kind is not optim.Optimizer
+}
+OWNERS |= {
+    "Plateau": lambda: scheduled(optim.lr_scheduler.ReduceLROnPlateau),
+    "Cosine": lambda: scheduled(lambda o: optim.lr_scheduler.CosineAnnealingLR(o, 3)),
+    "Batches": batched,
+    "Module": modelled,
+    "noise": lambda: (Noises, lambda: mg.noise.stream("a").random()),
+}
+TOLD = "load_state_dict|set_rng_state|.*(out of range|must be)"
+JUNK = [None, True, -1, 1.5, math.nan, "x", [], {}, [None], {"a": 1}, np.ones(7), np.array([None])]
+
+
+def spoiled(tree, junk):
+    """(the keys that lead to a value, the tree with junk in its place) for each value of a tree."""
+    yield (), junk
+    if isinstance(tree, (dict, list)):
+        for key in tree if isinstance(tree, dict) else range(len(tree)):
+            for keys, wrong in spoiled(tree[key], junk):
+                whole = copy.copy(tree)
+                whole[key] = wrong
+                yield (key, *keys), whole
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of junk as a setting
+@pytest.mark.parametrize("name", OWNERS)
+def test_junk_at_any_place_of_a_state_is_refused_or_harmless(name):
+    """Junk that is refused changes nothing, and the error names the owner or the setting."""
+    good, step = OWNERS[name]()
+    step()
+    saved = copy.deepcopy(good.state_dict())
+    for junk in JUNK:
+        for place, wrong in spoiled(saved, junk):
+            owner, step = OWNERS[name]()
+            step()
+            step()
+            before = copy.deepcopy(owner.state_dict())
+            try:
+                owner.load_state_dict(wrong)
+            except (ValueError, TypeError) as error:
+                assert re.match(TOLD, str(error))
+                assert same(owner.state_dict(), before), (place, junk)
+                continue
+            is_number = "buffers" in place and np.ndim(junk) == 0  # as NAdam's product of momenta
+            if not is_number and "pairs" not in place and "last" not in place:
+                step()
+
+
 def test_a_buffer_that_a_state_lacks_is_told_of():
     (w,) = pair(H)
     optimizer = optim.SGD([w], momentum=0.9)
@@ -927,6 +1041,35 @@ def test_settings_come_with_the_state_as_in_pytorch():
         0.5,
         0.9,
     )
+
+
+@pytest.mark.parametrize("first", [None, True, 2, 2.5, np.int64(2), np.ones(2), [1], {"a": 1}])
+def test_a_counter_of_a_reader_comes_back(first):
+    class Counting(Momentum):
+        """An optimizer with a counter that begins as None, and one that begins as `first`."""
+
+        counters = ("steps", "speed", "seen", "last")
+
+        def __init__(self, parameters):
+            super().__init__(parameters, lr=0.1)
+            self.seen, self.last = None, first
+
+    (w,) = pair(H)
+    old, new = Counting([w]), Counting([w])
+    old.seen = [first]
+    new.load_state_dict(old.state_dict())
+    assert same(new.state_dict(), old.state_dict())
+
+
+def test_a_key_that_a_user_added_to_a_group_stays():
+    optimizer, step = optimized(optim.SGD, momentum=0.9)
+    optimizer.param_groups[0]["part"] = "decoder"
+    optimizer.load_state_dict(optimizer.state_dict())
+    step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    (group,) = optimizer.param_groups
+    assert group["part"] == "decoder"
+    assert all(trained.settings is group for trained in optimizer.state.values())
 
 
 def test_a_schedule_of_the_constructor_stays():

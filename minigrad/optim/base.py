@@ -24,7 +24,6 @@ from .. import errors
 from ..array import FOREIGN, as_list
 from ..changes import mark_changed, tick
 from ..engine import Tensor
-from ..functional.checks import require_whole
 from ..ops.penalties import blocks
 from ..state import require_same
 from ..types import Params
@@ -45,11 +44,9 @@ class Optimizer:
     parameter that is passed twice, and for no parameters.
     """
 
-    flags = "nesterov", "amsgrad", "maximize"
     counters = ("steps",)  # the attributes that a step changes: load_state_dict restores them
 
     def __init__(self, parameters: Params, **settings):
-        kind = type(self).__name__
         self.steps, self.made = 0, tick()
         self.defaults = settings
         self.param_groups = []
@@ -59,7 +56,7 @@ class Optimizer:
         for group in given if are_groups else [{"params": given}]:
             self.add_param_group(group)
         if not self.state:
-            raise ValueError(f"{kind} got no parameters.")
+            raise ValueError(f"{type(self).__name__} got no parameters.")
 
     def add_param_group(self, group: dict) -> None:
         """Trains more parameters: {"params": [...], ...}.
@@ -74,6 +71,8 @@ class Optimizer:
             known = ", ".join(self.defaults)
             raise TypeError(f"{kind} has no setting {sorted(unknown)}; it has {known}.")
         group = {**self.defaults, **group, "params": as_list(group["params"])}
+        # A np.float64 would turn float32 into float64.
+        group = {n: v.item() if isinstance(v, np.generic) else v for n, v in group.items()}
         for name in self.defaults:
             if not (name == "lr" and callable(group[name]) or self.valid(name, group[name])):
                 raise ValueError(f"{kind}: {name}={group[name]!r} is out of range.")
@@ -87,10 +86,10 @@ class Optimizer:
     def valid(self, name, value):
         """Whether a setting can have this value. A subclass may allow other values.
 
-        `betas` are two numbers in [0, 1), the `flags` are True or False, and all other settings are
-        numbers >= 0.
+        `betas` are two numbers in [0, 1), `nesterov`, `amsgrad` and `maximize` are True or False,
+        and all other settings are numbers >= 0.
         """
-        if name in self.flags:
+        if name in ("nesterov", "amsgrad", "maximize"):
             return isinstance(value, bool)
         if name == "betas":
             is_pair = isinstance(value, (tuple, list)) and len(value) == 2
@@ -109,10 +108,11 @@ class Optimizer:
     def step(self) -> None:
         """Updates every parameter that has a gradient, in place.
 
-        Raises RuntimeError if no parameter has a gradient, ValueError for a gradient of another
-        shape or an lr that is no number >= 0, TypeError for data that are not an array. No
-        parameter is updated then. The optimizer does not know parameters that were made after it:
-        `minigrad.terms(loss, optimizer)` warns of such parameters.
+        Raises RuntimeError if no parameter has a gradient; ValueError for a gradient that is no
+        Tensor of floats of the parameter's shape, for a parameter whose shape has changed, and for
+        an lr that is no number >= 0; TypeError for data that are not an array or cannot be changed.
+        No parameter is updated then. The optimizer does not know parameters that were made after
+        it: `minigrad.terms(loss, optimizer)` warns of such parameters.
         """
         self.check_gradients()
         for group, lr in [(group, self.rate(group)) for group in self.param_groups]:
@@ -159,13 +159,7 @@ class Optimizer:
         if not self.valid("lr", lr):
             what = f"{given} {lr!r} at step {self.steps}, not a number >= 0"
             raise ValueError(f"{type(self).__name__}: {what}.")
-        return lr
-
-    def decays(self):
-        """The pairs (parameter, its weight_decay) where the weight decay is not 0."""
-        for group in self.param_groups:
-            if group.get("weight_decay"):
-                yield from ((w, group["weight_decay"]) for w in group["params"])
+        return float(lr)
 
     def state_dict(self) -> dict:
         """The settings, the counters and each parameter's buffers as plain data. Arrays are copies.
@@ -177,8 +171,7 @@ class Optimizer:
         for group in self.param_groups:
             kept = [self.state[w].state_dict() for w in group["params"]]
             groups.append({**_plain(group), "params": kept})
-        left_out = "defaults", "made", "state"
-        own = {n: v for n, v in vars(self).items() if n not in left_out}
+        own = {n: v for n, v in vars(self).items() if n not in ("defaults", "made", "state")}
         return {"optimizer": type(self).__name__, **_plain(own), "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -189,22 +182,19 @@ class Optimizer:
         constructor refuses, and for counts that are no whole numbers >= 0. The optimizer is then
         unchanged.
         """
-        kind, free = type(self).__name__, {*self.counters, *self.defaults, "updates", "buffers"}
-        require_same(kind, self.state_dict(), state_dict, free)
-        require_whole(f"load_state_dict into {kind}: steps", state_dict["steps"], 0)
+        kind, counters = type(self).__name__, {*self.counters, "updates", "buffers"}
+        require_same(kind, self.state_dict(), state_dict, free=self.defaults, counters=counters)
         new = copy(self)  # it takes the state first: add_param_group checks the settings
         new.param_groups, new.state = [], {}
         for group, saved in zip(self.param_groups, state_dict["param_groups"]):
-            plain = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
-            settings = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
+            settings = {n: group[n] if callable(group[n]) else saved[n] for n in self.defaults}
             new.add_param_group({**settings, "params": group["params"]})
+            for name, value in group.items():
+                new.param_groups[-1].setdefault(name, value)  # what a user has added to the group
             for w, kept in zip(group["params"], saved["params"]):
                 new.state[w].load_state_dict(kept)
-        vars(self).update({name: state_dict[name] for name in self.counters})
-        for group, loaded in zip(self.param_groups, new.param_groups):
-            group.update(loaded)
-        for w, trained in self.state.items():
-            trained.updates, trained.buffers = new.state[w].updates, new.state[w].buffers
+        loaded = {name: state_dict[name] for name in self.counters}
+        vars(self).update(loaded, param_groups=new.param_groups, state=new.state)  # all at once
 
 
 class Trained:
@@ -225,19 +215,31 @@ class Trained:
             needed = "cannot be trained: only leaves that require a gradient can"
             raise ValueError(f"{what} {parameter!r:.60} {needed}.")
         self.parameter, self.settings = parameter, settings
-        self.updates, self.buffers = 0, {}
+        self.updates, self.buffers, self.checked = 0, {}, None
 
     def check(self, step):
-        """Raises an error unless data and gradient are an array and a Tensor of one shape."""
-        w, g = self.parameter, self.parameter.grad
-        if not isinstance(w.data, np.ndarray):
-            what = f"the .data of a parameter is a {type(w.data).__name__}"
-            raise TypeError(f"{step}: {what}, not an array. Write the values to w.data[...].")
-        if not isinstance(g, Tensor) or g.data.shape != w.data.shape:
-            what = f"{type(g).__name__} of shape {np.shape(g)}, not a Tensor of this shape"
-            raise ValueError(f"{step}: the .grad of a parameter of shape {w.shape} is a {what}.")
+        """Raises an error unless data, gradient and buffers are arrays of one shape."""
+        data, g = self.parameter.data, self.parameter.grad
+        if data is not self.checked:
+            self.check_data(step)
+        if not isinstance(g, Tensor) or g.data.shape != data.shape or g.data.dtype.kind != "f":
+            what = f"the .grad of a parameter of shape {data.shape} is a {type(g).__name__}"
+            needed = "a Tensor of floats of this shape"
+            raise ValueError(f"{step}: {what} of shape {np.shape(g)}, not {needed}.")
         if g.flags & FOREIGN:
             raise errors.not_numpy(g.data, step)
+
+    def check_data(self, step):
+        """Raises an error unless the data are an array that can be changed and fits the buffers."""
+        data, what = self.parameter.data, f"{step}: the .data of a parameter"
+        if not isinstance(data, np.ndarray) or not data.flags.writeable:
+            needed = "an array that can be changed. Write the values to w.data[...]"
+            raise TypeError(f"{what} is a {type(data).__name__}, not {needed}.")
+        for name, buffer in self.buffers.items():
+            if buffer.shape not in (data.shape, ()):
+                shapes = f"has shape {data.shape}, its buffer {name!r} {buffer.shape}"
+                raise ValueError(f"{what} {shapes}. Make a new optimizer.")
+        self.checked = data
 
     def pieces(self, *names):
         """Flat pieces (w, g, buffers...) of the data, the gradient and these buffers. Write to w.
@@ -268,8 +270,7 @@ class Trained:
 
         Raises ValueError unless each buffer has the parameter's shape or is one number.
         """
-        self.updates, buffers = state_dict["updates"], dict(state_dict["buffers"])
-        require_whole("load_state_dict into an optimizer: updates", self.updates, 0)
+        self.updates, buffers = state_dict["updates"], state_dict["buffers"]
         w, number = self.parameter.data, np.zeros((), self.parameter.dtype)
         fitting = {name: w if np.ndim(buffer) else number for name, buffer in buffers.items()}
         require_same("an optimizer: the buffers of a parameter", fitting, buffers)
@@ -277,6 +278,5 @@ class Trained:
 
 
 def _plain(settings):
-    """Settings as a file can hold them: tuples as lists, "function" for a function."""
-    plain = {n: "function" if callable(v) else v for n, v in settings.items()}
-    return {n: list(v) if isinstance(v, tuple) else v for n, v in plain.items()}
+    """Settings as a file can hold them, with "function" for a function."""
+    return {n: "function" if callable(v) else v for n, v in settings.items()}

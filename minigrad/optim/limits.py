@@ -37,7 +37,7 @@ def clip_grad_norm_(parameters, max_norm: float, *, error_if_nonfinite=True) -> 
         raise RuntimeError(f"clip_grad_norm_: {what}.")
     if not norm <= max_norm:
         for w in trained:
-            w.grad = constant(w.grad.data * (max_norm / norm))
+            w.grad = constant(w.grad.data * float(max_norm / norm))  # it keeps its dtype
     return norm
 
 
@@ -51,7 +51,8 @@ def clip_grad_value_(parameters, clip_value):
     """
     for w in _tensors("clip_grad_value_", parameters, clip_value):
         if w.grad is not None:
-            w.grad = constant(w.grad.data.clip(-clip_value, clip_value))
+            limit = float(clip_value)  # with a number of NumPy the gradient would change its dtype
+            w.grad = constant(w.grad.data.clip(-limit, limit))
 
 
 def _tensors(what, given, limit):
@@ -79,8 +80,8 @@ def max_norm(weights, limit: float) -> None:
     Srivastava et al. 2014, section 5.1.
     """
     for w in _tensors("max_norm", weights, limit):
-        rows = w.data.reshape(len(w.data), -1)
-        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-        if (long := norms > limit).any():
+        squares = np.square(w.data, dtype=np.float64)
+        norms = np.sqrt(squares.sum(axis=tuple(range(1, w.ndim)), keepdims=True))
+        if np.any(norms > limit):
             mark_changed(w)
-            w.data[long] *= (limit / norms[long]).reshape(-1, *[1] * (w.ndim - 1))
+            w.data *= limit / np.fmax(norms, limit)  # 1 where the norm is small enough, or nan

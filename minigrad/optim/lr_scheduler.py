@@ -29,22 +29,24 @@ class Scheduler:
     counters = "epoch", "base_lrs"  # the attributes that change, which a state holds
 
     def __init__(self, optimizer, rate):
-        self.groups, self.rate, self.epoch, self.base_lrs = optimizer.param_groups, rate, -1, []
+        self.optimizer, self.rate, self.epoch, self.base_lrs = optimizer, rate, -1, []
         Scheduler.step(self)  # epoch 0
 
     def step(self):
         """Ends an epoch: sets the learning rates of the next one."""
-        if any(callable(group["lr"]) for group in self.groups):
+        rates = self.get_last_lr()
+        if any(map(callable, rates)):
             raise TypeError("lr_scheduler: the lr of the optimizer is a function. Use one of both.")
-        new = self.groups[len(self.base_lrs) :]
-        self.base_lrs = [*self.base_lrs, *(group["lr"] for group in new)]
-        self.epoch += 1
-        for group, base in zip(self.groups, self.base_lrs):
-            group["lr"] = self.rate(group["lr"], base, self.epoch)
+        bases = [*self.base_lrs, *rates[len(self.base_lrs) :]]
+        # All rates come first: if a function of the user fails, nothing has changed.
+        rates = [float(self.rate(*pair, self.epoch + 1)) for pair in zip(rates, bases)]
+        self.epoch, self.base_lrs = self.epoch + 1, bases
+        for group, lr in zip(self.optimizer.param_groups, rates):
+            group["lr"] = lr
 
     def get_last_lr(self):
         """The learning rate of each group."""
-        return [group["lr"] for group in self.groups]
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
         """The counters of the scheduler. The settings are not in it: the constructor gets them."""
@@ -53,14 +55,10 @@ class Scheduler:
     def load_state_dict(self, state_dict):
         """Takes over a state_dict. The learning rates come with the state of the optimizer.
 
-        Raises ValueError for the state of another kind of scheduler, and for counts that are no
-        whole numbers >= 0. The scheduler is then unchanged.
+        Raises ValueError for the state of another kind of scheduler, for counts that are no whole
+        numbers >= 0, and for a best value that is no number. The scheduler is then unchanged.
         """
-        kind = type(self).__name__
-        require_same(kind, self.state_dict(), state_dict, free=self.counters)
-        for name in self.counters:
-            if isinstance(getattr(self, name), int):
-                require_whole(f"load_state_dict into {kind}: {name}", state_dict[name], 0)
+        require_same(type(self).__name__, self.state_dict(), state_dict, counters=self.counters)
         vars(self).update(state_dict)
 
 
@@ -137,13 +135,13 @@ class ReduceLROnPlateau(Scheduler):
         require_whole("ReduceLROnPlateau: patience", patience, 0)
         require_whole("ReduceLROnPlateau: cooldown", cooldown, 0)
         self.sign, self.patience, self.cooldown = 1 if mode == "min" else -1, patience, cooldown
-        self.threshold, self.best = threshold, math.inf
-        self.bad = self.resting = 0
+        self.threshold, self.factor, self.min_lr = threshold, factor, min_lr
+        self.best, self.bad, self.resting = math.inf, 0, 0
+        super().__init__(optimizer, self.reduced)
 
-        def rate(lr, base, epoch):
-            return min(lr, max(min_lr, lr * factor)) if self.bad > self.patience else lr
-
-        super().__init__(optimizer, rate)
+    def reduced(self, lr, base, epoch):
+        """The next learning rate of a group whose rate is lr."""
+        return min(lr, max(self.min_lr, lr * self.factor)) if self.bad > self.patience else lr
 
     def step(self, metrics):
         """Ends an epoch. `metrics` is the value that should get better, such as the loss."""

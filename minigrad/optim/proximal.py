@@ -55,14 +55,16 @@ class ProximalSGD(Optimizer):
 
         Raises TypeError without a closure or a recorded loss; RuntimeError if backward was called,
         or if the loss depends on none of the parameters; ValueError for penalties that have no
-        proximal step, and for an operator that returns another shape. The parameters then stay as
-        they were.
+        proximal step, for an operator that returns another shape, and for a parameter whose shape
+        has changed. The parameters then stay as they were.
         """
         if not callable(closure):
             needed = "a function that returns the recorded loss, without backward"
             raise TypeError(f"ProximalSGD.step takes {needed}: step(lambda: loss_of(model)).")
         rates = [(group, self.rate(group)) for group in self.param_groups]
         trained = [(self.state[w], lr) for g, lr in rates for w in g["params"] if w.requires_grad]
+        for t, _ in trained:
+            t.check_data("ProximalSGD.step")
         parameters = [t.parameter for t, _ in trained]
         before = [w.data.copy() if self.accelerated else w.data for w in parameters]
         points, uphill = [], 0.0
@@ -126,8 +128,7 @@ def kkt_residual(loss: Tensor, parameters=None) -> float:
         parameters = [n for n in nodes(loss) if n.is_leaf and n.requires_grad]
     parameters = [] if parameters is None else as_list(parameters)
     gradients, operators = split(loss, parameters, "kkt_residual", retain_graph=True)
-    moves = [0.0]
-    for p, gradient, prox in zip(parameters, gradients, operators):
-        move = p.data - moved(p.data, gradient, prox, 1.0)
-        moves.append(np.max(np.abs(move), initial=0.0))
-    return float(np.max(moves))  # np.max returns nan if one move is nan
+    terms = zip(parameters, gradients, operators)
+    moves = [p.data - moved(p.data, gradient, prox, 1.0) for p, gradient, prox in terms]
+    largest = [np.max(np.abs(move), initial=0.0) for move in moves]
+    return float(np.max(largest, initial=0.0))  # np.max returns nan if one move is nan

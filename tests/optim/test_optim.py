@@ -238,16 +238,68 @@ def test_settings_are_read_and_changed_and_parameters_added_as_in_pytorch():
     np.testing.assert_allclose(found, torch_trajectory(make), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, lambda p: optim.SGD(p, momentum=0.9)])
-def test_data_that_no_step_can_change_are_refused(make):
-    w = leaf([1.0, 2.0])
-    np.sum(w * w).backward()
-    w.data = mg.Tensor([3.0, 4.0])
-    with pytest.raises(
-        TypeError,
-        match=r"step: the .data of a parameter is a Tensor, not an array. Write the values to w.data",
-    ):
-        make([w]).step()
+def _reshape(w):
+    w.data = w.data.reshape(3, 2)
+    w.grad = mg.Tensor(np.ones((3, 2)))
+
+
+def _set(name, value):
+    return lambda w: setattr(w, name, value)
+
+
+UNFIT = {  # what is done to the second parameter: what the error says
+    _set("data", mg.Tensor([3.0])): "the .data of a parameter is a Tensor, not an array",
+    _set(
+        "data", np.broadcast_to(1.0, (2, 3))
+    ): "the .data of a parameter is a ndarray, not an array that can be changed",
+    _reshape: r"the .data of a parameter has shape \(3, 2\), its .* \(2, 3\)",
+    _set("grad", mg.Tensor(np.ones((2, 3), bool))): "not a Tensor of floats of this shape",
+    _set("grad", mg.Tensor(np.ones((2, 3), int))): "not a Tensor of floats of this shape",
+    _set("grad", mg.Tensor(np.ones((3, 2)))): "not a Tensor of floats of this shape",
+    _set("grad", np.ones((2, 3))): "is a ndarray of shape",
+}
+KINDS = [kind for kind in map(vars(optim).get, optim.__all__) if isinstance(kind, type)]
+KINDS = {kind for kind in KINDS if issubclass(kind, optim.Optimizer)}
+KINDS = sorted(KINDS - {optim.Optimizer, optim.ProximalSGD}, key=str)  # these take gradients
+
+
+@pytest.mark.parametrize("spoil", UNFIT)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_parameter_that_no_step_can_change_is_refused_and_nothing_changes(kind, spoil):
+    first, second = leaf([1.0, 2.0]), leaf(np.ones((2, 3)))
+    optimizer = kind([first, second], **{"momentum": 0.9} if kind is optim.SGD else {})
+    is_lbfgs = kind is optim.LBFGS  # its closure leaves the gradients as they are
+    if is_lbfgs and spoil is _reshape:
+        return  # its vectors know the sizes alone
+    for _ in range(2):
+        first.grad, second.grad = mg.Tensor(np.ones(2)), mg.Tensor(np.ones((2, 3)))
+        optimizer.step(*[lambda: 1.0] * is_lbfgs)
+    values, state = first.tolist(), optimizer.state_dict()
+    spoil(second)
+    with pytest.raises((TypeError, ValueError), match=rf"{kind.__name__}.step: .*{UNFIT[spoil]}"):
+        optimizer.step(*[lambda: 1.0] * is_lbfgs)
+    second.data = np.ones((2, 3))  # which state_dict tells of
+    np.testing.assert_equal(optimizer.state_dict(), state)
+    assert first.tolist() == values
+
+
+@pytest.mark.parametrize("data", [np.ones(3), mg.Tensor([1.0]), np.broadcast_to(1.0, 1)])
+def test_data_that_no_proximal_step_can_change_are_refused(data):
+    first, second = leaf([1.0, 2.0]), leaf([3.0])
+    optimizer = optim.ProximalSGD([first, second], accelerated=True)
+
+    def loss():
+        return (first * first).sum() + second.sum()
+
+    for _ in range(3):
+        optimizer.step(loss)
+    values, state = first.tolist(), optimizer.state_dict()
+    second.data = data
+    with pytest.raises((TypeError, ValueError), match="ProximalSGD.step: the .data of a parameter"):
+        optimizer.step(loss)
+    second.data = np.ones(1)
+    np.testing.assert_equal(optimizer.state_dict(), state)
+    assert first.tolist() == values
 
 
 def test_a_group_that_is_refused_changes_nothing():
@@ -625,6 +677,58 @@ def test_max_norm_takes_several_weights_also_strided_ones():
     optim.max_norm((w for w in (a, b)), 1.0)
     np.testing.assert_allclose(np.linalg.norm(a.data, axis=1), 1.0)
     np.testing.assert_allclose(np.linalg.norm(b.data, axis=1), 1.0)
+
+
+@pytest.mark.parametrize("kind", [int, float, np.float64, np.float32, np.int64, np.array])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("limit", [optim.clip_grad_norm_, optim.clip_grad_value_, optim.max_norm])
+def test_limits_keep_the_dtype(limit, dtype, kind):
+    w = leaf([3.0, 4.0], dtype)
+    w.grad = mg.Tensor(w.data)
+    limit(w, kind(2))
+    assert w.data.dtype == w.grad.dtype == dtype and type(w.grad.data) is np.ndarray
+    expected = [[1.2, 1.6], [2.0, 2.0]][limit is optim.clip_grad_value_]
+    found = w.data if limit is optim.max_norm else w.grad.data
+    np.testing.assert_allclose(found, [2, 2] if limit is optim.max_norm else expected, rtol=1e-3)
+
+
+def _trained(kind, settings):
+    """The weights, of float32, after a few steps, and the state, which a file has held."""
+    w = leaf(np.random.default_rng(0).standard_normal(50), np.float32)
+    optimizer = kind([w], **settings)
+    for n in range(3):
+        w.grad = None if kind is optim.ProximalSGD else mg.Tensor(w.data * (n + 1))
+        takes_closure = kind in (optim.ProximalSGD, optim.LBFGS)
+        optimizer.step(*[lambda: (w * w).sum()] * takes_closure)
+    return w.tolist(), optimizer
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("kind", [*KINDS, optim.ProximalSGD])
+def test_settings_of_numpy_are_python_numbers(kind, number, tmp_path):
+    """They give the same bits, and a file holds them."""
+    given = {n: v for n, v in kind(leaf()).defaults.items() if type(v) is float}
+    settings = {name: number(value or 0.01) for name, value in given.items()}
+    expected, _ = _trained(kind, {name: float(value) for name, value in settings.items()})
+    found, optimizer = _trained(kind, settings)
+    assert found == expected
+    mg.save(optimizer, tmp_path / "c")
+    optimizer.load_state_dict(mg.load(tmp_path / "c"))
+    rate = settings.pop("lr")
+    assert _trained(kind, settings | {"lr": lambda step: rate})[0] == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3,), (0, 3), (3, 0), (2, 3), (3, 1, 2)])
+def test_max_norm_of_any_shape_is_a_loop_over_rows(shape, dtype):
+    values = np.asarray(3 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
+    w, expected = leaf(values, dtype), values.copy()
+    for row in expected.reshape(len(expected) if shape else 1, math.prod(shape[1:])):
+        norm = math.sqrt(sum(float(x) ** 2 for x in row))
+        row *= min(1.0, 0.5 / (norm or 1.0))
+    optim.max_norm(w, 0.5)
+    assert w.data.dtype == dtype
+    np.testing.assert_allclose(w.data, expected, rtol=2 * np.finfo(dtype).eps)
 
 
 def test_max_norm_of_zero_rows_is_finite():

@@ -3,6 +3,8 @@
 python tests/optim/test_pytorchs_steps.py     prints the numbers anew, with PyTorch installed
 """
 
+import copy
+
 import numpy as np
 import pytest
 from helpers import close, leaf, normal
@@ -314,6 +316,33 @@ def test_schedulers_go_on_from_a_checkpoint(tmp_path, text, pause):
         scheduler.load_state_dict(kept)
     expected = list(went_on(*whole, range(10)))[pause:]
     assert list(went_on(*second, range(pause, 10))) == expected
+
+
+@pytest.mark.parametrize("text", RATES)
+def test_a_copy_of_an_optimizer_with_its_schedulers_goes_on_alone(text):
+    optimizer = optim.SGD([leaf(1.0)], lr=1.0)
+    calls = [f"optim.lr_scheduler.{call}" for call in text.split("; ")]
+    whole = optimizer, [eval(call, {"optim": optim, "optimizer": optimizer}) for call in calls]
+    copies = copy.deepcopy(whole)
+    rates = [[], []]
+    for (trained, schedulers), found in zip((whole, copies), rates):
+        for n in range(10):
+            for scheduler in schedulers:
+                scheduler.step(*[abs(2 - n)] * ("Plateau" in text))
+            found.append(trained.param_groups[0]["lr"])
+    assert rates[0] == rates[1] and len({*rates[0]}) > 1
+
+
+def test_a_function_that_fails_leaves_the_rates_and_the_epoch():
+    optimizer = optim.SGD([leaf(1.0)], lr=0.1)
+    scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: [1.0, 0.5][epoch])
+    scheduler.step()
+    optimizer.add_param_group({"params": [leaf(2.0)]})
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            scheduler.step()
+        assert scheduler.state_dict() == {"epoch": 1, "base_lrs": [0.1]}
+    assert scheduler.get_last_lr() == [0.05, 0.1]
 
 
 @pytest.mark.parametrize("name", ["epoch", "bad", "resting"])
