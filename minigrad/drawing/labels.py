@@ -34,13 +34,9 @@ class Row(NamedTuple):
 # ---------------------------------------------------------------------------------- short texts
 
 
-def printable(text):
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def short(text, longest=LONGEST):
     """One printable line of at most `longest` letters."""
-    line = printable(str(text)).strip()
+    line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 

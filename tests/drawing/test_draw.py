@@ -23,6 +23,7 @@ from minigrad.drawing import describe, draw, to_dot, to_text
 from minigrad.drawing import render as module
 from minigrad.drawing.api import OPTIONS, read
 from minigrad.drawing.dot import LOOKS, STYLES, node_line
+from minigrad.drawing.labels import LONGEST
 from minigrad.drawing.render import renderers
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
@@ -575,7 +576,7 @@ def test_drawing_changes_nothing():
 # ---------------------------------------------------------------------------------------- rendering
 
 HOSTILE = ["<b>&\"\\{|}", "two\nlines", "<script>alert(1)</script>", "張量の勾配", "n" * 200, "",
-           "\x00\x1b", "\ud800", "]]>", "-->", "\\N\\G", "&amp;"]  # fmt: skip
+           "\x00\x1b", "\ud800", "]]>", "-->", "\\N\\G", "\\", "\\\\T\\l", "&amp;"]  # fmt: skip
 
 
 @needs_renderer
@@ -597,8 +598,11 @@ def test_hostile_names_render(name):
     y = Hostile()(x)
     y.name = name
     svg = draw(y, title=name).pipe("svg")
-    ET.fromstring(svg)
+    texts = [e.text for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert b"<script" not in svg
+    if name.isprintable() and 0 < len(name) <= LONGEST:
+        assert texts.count(name) == 2  # the title, and x
+        assert {f"{name} = sin", f"Hostile({name})"} <= {*texts}
 
 
 @needs_renderer
