@@ -333,6 +333,17 @@ def test_statistics_of_odd_arrays(array, expected):
     assert {key: told[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize("low, high", [
+    (1, np.nextafter(1, 2)), (-1e300, np.nextafter(-1e300, 0)), (0, 5e-324), (-1e308, 1e308),
+    (0, 1e-310), (-(2**63), 2**63 - 1), (False, True),
+], ids=str)  # fmt: skip
+def test_a_histogram_of_any_range_counts_each_finite_entry(low, high):
+    array = np.array([low, low, high])
+    told = describe_array(array)["bins"]
+    assert sum(told) == 3 and told[0] >= 2  # the smallest step, / 4, is 0
+    assert told[-1] == 1 or high - low < 1e-323
+
+
 def test_noise_is_shown_as_it_was_drawn():
     mg.manual_seed(0)
     loss = F.dropout(leaf(np.ones((3, 70))), 0.3, training=True).sum()
