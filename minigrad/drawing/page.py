@@ -158,7 +158,7 @@ def to_html(root, path=None, *, title=None, **options):
 
     path     also writes the page to this file
     title    the title of the page
-    options  the options of `draw`, for the picture. By default all modules are open
+    options  the options of `draw`, for the picture. The steps of a card light up the card
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
@@ -166,7 +166,7 @@ def to_html(root, path=None, *, title=None, **options):
     """
     if program("to_html", root)[-1].is_leaf:
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
-    picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
+    picture = read(root, **{"grads": False, "legend": False, **options})
     name = next(node.title for node in picture.nodes if node.is_root)
     text = json.dumps(story(root, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>
