@@ -20,6 +20,8 @@ LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+SYMBOLS |= {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="}
+SYMBOLS |= {"equal": "==", "not_equal": "!="}
 # The settings of windows that a composition shows, with their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
 
