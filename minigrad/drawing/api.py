@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from ..engine import Tensor
+from ..functional.checks import require_whole
 from ..tables import Listing
 from .collapse import collapse
 from .dot import Picture, dot, text
@@ -40,6 +41,7 @@ def read(root, **given):
             known = ", ".join(map(str, OPTIONS[name]))
             raise ValueError(f"draw: {name} is one of {known}, not {value!r}.")
     options = SimpleNamespace(**{name: first for name, (first, *_) in OPTIONS.items()} | given)
+    require_whole("draw: max_nodes", options.max_nodes, 1)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)

@@ -232,6 +232,7 @@ def escaped(text):
     """Text in which entities and backslashes stay text. Graphviz would replace \\N by an id."""
     return html.escape(text).replace("\\", "\\\\")
 
+
 # ----------------------------------------------------------------------------------- the legend
 
 

@@ -103,7 +103,9 @@ class Drawing:
         path = Path(outfile)
         try:
             is_text = path.suffix in (".gv", ".dot")
-            path.write_bytes(self.source.encode() if is_text else self.pipe(path.suffix[1:]))
+            path.write_bytes(
+                self.source.encode() if is_text else self.pipe(path.suffix[1:].lower())
+            )
         except RuntimeError as error:
             source = path.with_suffix(".gv")
             source.write_text(self.source, encoding="utf-8")

@@ -291,6 +291,8 @@ def test_numbers_are_text():
     assert "2 * x" in texts(only(nodes, kind="root")) and len(edges) == 2
     assert "x ** 2" in texts(only(nodes, title="power"))
     assert "y=0.5" in texts(only(describe(np.maximum(leaf(), 0.5))[0], title="maximum"))
+    assert "x >= 0.5" in texts(only(describe(leaf() >= 0.5)[0], title="greater equal"))
+    assert "x != 2" in texts(only(describe(2 != leaf())[0], title="not equal"))
 
 
 def test_raw_arrays_are_data():
@@ -618,7 +620,7 @@ def test_every_direction_renders(direction):
     "suffix, start",
     [
         (".svg", b"<?xml"),
-        (".png", b"\x89PNG"),
+        (".PNG", b"\x89PNG"),
         (".gv", b"digraph"),
         (".dot", b"digraph"),
     ],
@@ -1206,9 +1208,10 @@ def test_all_ways_to_draw_draw_the_same():
 def test_the_docstring_has_every_option():
     told = re.findall(r"^    (\w+)  +\S", draw.__doc__, flags=re.M)
     assert sorted(told) == sorted([*OPTIONS, "to_file"])
-    for wrong in ({"depth": -1}, {"legend": "tiny"}):
-        with pytest.raises(ValueError, match=f"draw: {next(iter(wrong))} is"):
-            draw(leaf(), **wrong)
+    wrong = {"depth": [-1], "legend": ["tiny"], "max_nodes": [0, 2.5, None, "many"]}
+    for name, value in [(name, value) for name, values in wrong.items() for value in values]:
+        with pytest.raises(ValueError, match=f"draw: {name} (is|must be)"):
+            draw(leaf(), **{name: value})
 
 
 def test_rows_can_be_left_out():
