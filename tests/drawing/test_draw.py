@@ -292,7 +292,7 @@ def test_numbers_are_text():
     assert "x ** 2" in texts(only(nodes, title="power"))
     assert "y=0.5" in texts(only(describe(np.maximum(leaf(), 0.5))[0], title="maximum"))
     assert "x >= 0.5" in texts(only(describe(leaf() >= 0.5)[0], title="greater equal"))
-    assert "x != 2" in texts(only(describe(2 != leaf())[0], title="not equal"))
+    assert "x != 2" in texts(only(describe(leaf() != 2)[0], title="not equal"))
 
 
 def test_raw_arrays_are_data():
