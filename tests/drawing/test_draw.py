@@ -285,6 +285,16 @@ def test_the_picture_of_a_freed_graph_says_that_it_is_freed():
     assert "freed: use backward(retain_graph=True)" in texts(nodes[0])
 
 
+def test_the_only_one_of_any_number_of_operands_has_no_number():
+    def named(root):
+        return [n.title for n in describe(root)[0] if n.is_leaf]
+
+    x, y = leaf(), leaf()
+    assert named(nn.Embedding(5, 2)(np.array([1, 2])).sum()) == ["weight", "index"]
+    assert named(np.stack([x]).sum()) == ["arrays"]
+    assert named(np.stack([x, y]).sum()) == ["arrays[0]", "arrays[1]"]
+
+
 def test_numbers_are_text():
     y = 2 * leaf(3.0) ** 2
     nodes, edges = describe(y)
