@@ -203,8 +203,8 @@ class Graph:
             module, path = inner[1], (*path, id(inner[1]))
             if path not in self.groups:
                 name = short(name_in(outer, module)) if outer is not None else ""
-                size = sum(p.size for p in module.parameters())
-                self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
+                size, full = sum(p.size for p in module.parameters()), repr(module)
+                self.groups[path] = Group(name, short(module_text(module, full), 60), size, full)
             calls, outer = (*calls, Call(id(inner), self.groups[path])), inner
         return calls
 
@@ -368,9 +368,8 @@ def _label(node, source, sources):
     return ", ".join(words)
 
 
-def module_text(module):
-    """The type and the arguments of a module, in short: Linear(64, 128, bias=False)."""
-    text = repr(module)
+def module_text(module, text):
+    """The `text` of a module, its repr, in short: Linear(64, 128, bias=False)."""
     if "\n" in text:
         return type(module).__name__
     arguments = signature(type(module)).parameters.values()

@@ -209,6 +209,7 @@ def test_transformer_blocks_are_one_card():
 
 
 def test_modules_in_short():
+    nested = nn.Sequential(nn.ReLU())
     modules = (
         nn.Linear(3, 4),
         nn.Linear(3, 4, bias=False, penalty=nn.L2(0.1)),
@@ -226,8 +227,8 @@ def test_modules_in_short():
         "ReLU",
     ]
     assert (
-        list(map(module_text, modules)) == words
-        and module_text(nn.Sequential(nn.ReLU())) == "Sequential"
+        list(map(module_text, modules, map(repr, modules))) == words
+        and module_text(nested, repr(nested)) == "Sequential"
     )
 
 

@@ -1438,7 +1438,7 @@ def test_programs_that_hang_fail_or_write_nothing_are_passed_over(tmp_path, monk
     monkeypatch.setattr(module, "renderers", lambda: programs)
     assert draw(leaf()).pipe("png") == b"drawn\n"
     del programs[0]
-    assert draw(leaf()).pipe("svg") == b"drawn\n"
+    assert draw(leaf()).pipe("svg").startswith(b"drawn\n")
 
 
 @needs_renderer
