@@ -94,9 +94,10 @@ class Numbers:
         if self.min == self.max:  # a sum would only give a rounded mean
             self.mean, self.std = float(self.min), 0.0
         elif entries.size:
-            with np.errstate(all="ignore"):
-                self.mean = float(np.mean(entries, dtype=float))
-                self.std = float(np.std(entries, dtype=float))
+            # powers of two keep every bit, and no square is too large or too small
+            exponent = np.frexp(max(abs(float(self.min)), abs(float(self.max))))[1]
+            scaled = np.ldexp(entries.astype(float), -exponent)
+            self.mean, self.std = np.ldexp([scaled.mean(), scaled.std()], exponent).tolist()
 
     def __str__(self):
         """`= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""

@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shutil
+import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -23,7 +24,7 @@ from minigrad.drawing import describe, draw, to_dot, to_text
 from minigrad.drawing import render as module
 from minigrad.drawing.api import OPTIONS, read
 from minigrad.drawing.dot import LOOKS, STYLES, node_line
-from minigrad.drawing.labels import LONGEST
+from minigrad.drawing.labels import LONGEST, Numbers
 from minigrad.drawing.render import renderers
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
@@ -293,6 +294,14 @@ def test_the_only_one_of_any_number_of_operands_has_no_number():
     assert named(nn.Embedding(5, 2)(np.array([1, 2])).sum()) == ["weight", "index"]
     assert named(np.stack([x]).sum()) == ["arrays"]
     assert named(np.stack([x, y]).sum()) == ["arrays[0]", "arrays[1]"]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 4e307], ids=str)
+def test_statistics_at_any_scale(scale):
+    values = [scale * x for x in (1.0, -2.0, 4.0)]
+    found = Numbers(np.array(values))
+    assert found.mean == pytest.approx(statistics.mean(values), rel=1e-12, abs=0)
+    assert found.std == pytest.approx(statistics.pstdev(values), rel=1e-12, abs=0)
 
 
 def test_numbers_are_text():
