@@ -215,6 +215,7 @@ def plot(history, path):
             label="validation, dropout off",
         )
         axis.set(xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     right.plot(
         epochs,
         100 * np.array(history["clean accuracy"]),
