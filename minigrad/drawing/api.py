@@ -56,8 +56,9 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
-    depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
-               nodes. None: all. But of more than 400 nodes the oldest always fold
+    depth      how many levels of modules to open; steps that repeat fold. "auto": as many levels
+               as give at most `max_nodes` nodes. None: nothing folds, except the oldest of more
+               than 400 nodes
     max_nodes  if there are more nodes than this (default: 50), modules and repeated steps fold
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,
