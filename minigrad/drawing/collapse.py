@@ -1,8 +1,8 @@
 """Which nodes fold into cards, so that a picture stays small.
 
 A small picture shows each node. In a larger picture, and if you choose a depth, steps that repeat
-fold, and modules close, the innermost first. A closed module is one card. Cards in a row that do the
-same, such as equal blocks or the time steps of a cell, become one card `Block x12`. Steps of
+fold and modules close, the innermost first. A closed module is one card. Cards in a row that do
+the same, such as equal blocks or the time steps of a cell, become one card `Block x12`. Steps of
 several nodes become one card `Linear, relu x30`. At last the oldest nodes become one card.
 """
 
@@ -24,14 +24,14 @@ def collapse(nodes, depth, most):
             None: nothing is folded, except the oldest of more than MOST_NODES
     """
     deepest = max((len(node.calls) for node in nodes), default=0)
+    largest = most if depth == "auto" else MOST_NODES
     if depth is None or (depth == "auto" and len(nodes) <= most):
-        return _oldest_in_one(nodes, MOST_NODES), None
+        return _oldest_in_one(nodes, largest), None
     for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
         drawn = _leaves_in_one(_repeats_in_one(_calls_in_one(nodes, level)))
         if len(drawn) <= most:
             break
-    drawn = _oldest_in_one(drawn, most if depth == "auto" else MOST_NODES)
-    return drawn, level if level < deepest else None
+    return _oldest_in_one(drawn, largest), level if level < deepest else None
 
 
 def _calls_in_one(nodes, depth):

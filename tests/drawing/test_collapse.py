@@ -247,6 +247,16 @@ def test_a_loop_without_modules():
     assert edges == {("W", step), ("U", step), ("b", step), (step, "sum")}
 
 
+def test_a_depth_also_folds_the_steps_that_repeat():
+    y = data(2, 3)
+    for _ in range(450):
+        y = np.tanh(y)
+    assert drawn(y, depth=1)[0] == ["tanh x449", "tanh"]  # the root stands alone
+    assert len(drawn(y, depth="auto", max_nodes=460)[0]) == 450
+    titles, _ = drawn(y, depth=None)
+    assert len(titles) == 400 and titles[0] == "52 older nodes"  # x is one of them
+
+
 def test_weights_of_layers_without_modules_are_one_node():
     h, weights = data(2, 4), [leaf(np.full((4, 4), 0.1 * i), name=f"w{i}") for i in range(1, 31)]
     for w in weights:
