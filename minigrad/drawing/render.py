@@ -99,11 +99,9 @@ class Drawing:
         RuntimeError says where.
         """
         path = Path(outfile)
+        format = path.suffix[1:].lower()
         try:
-            is_text = path.suffix in (".gv", ".dot")
-            path.write_bytes(
-                self.source.encode() if is_text else self.pipe(path.suffix[1:].lower())
-            )
+            path.write_bytes(self.source.encode() if format in ("gv", "dot") else self.pipe(format))
         except RuntimeError as error:
             source = path.with_suffix(".gv")
             source.write_text(self.source, encoding="utf-8")
