@@ -227,7 +227,7 @@ def table(curves, baselines):
             f"{method:20}{last[:, 1].mean():10.3f}{study.spread(last[:, 2], '.3f'):>17}{paired:>17}{best:9.3f}{step:9.0f}"
         )
     print(
-        f"\nMeans over {len(runs)} seeds; ± is the standard deviation. Less is better; 'minus none' is paired by seed."
+        f"\nMeans over {study.count(len(runs), 'seed')}; ± is the standard deviation. Less is better; 'minus none' is paired by seed."
     )
     print(
         "letters, bigrams, 4-grams: guesses from counts of the training text, mixed with those of shorter contexts (Witten & Bell 1991)."

@@ -186,7 +186,7 @@ def tables(results, model, data):
             f"{name:26}{train:9.2f}%{accuracy:9.2f}%{paired[0]:>16}{entropy:20.3f}{paired[1]:>18}".rstrip()
         )
     print(
-        f"\nMeans over {count} seeds, differences paired by seed, ± standard error. Training accuracy without dropout."
+        f"\nMeans over {study.count(count, 'seed')}, differences paired by seed, ± standard error. Training accuracy without dropout."
     )
     print(
         "With clean labels and a task this easy neither buys anything. For what both do where labels are wrong, see regularization.py."
@@ -215,6 +215,7 @@ def plot(history, path):
             label="validation, dropout off",
         )
         axis.set(xlabel="epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     right.plot(
         epochs,
         100 * np.array(history["clean accuracy"]),

@@ -209,7 +209,7 @@ def seconds_of(function, *args):
 def plan(data, workers):
     """Prints what a step moves and how long it takes, on paper and counted or simulated."""
     print(
-        f"{len(data.starts)} chunks of {data.chunk * data.columns * 4 / 1e6:.0f} MB on {workers} workers"
+        f"{len(data.starts)} chunks of {data.chunk * data.columns * 4 / 1e6:.1f} MB on {study.count(workers, 'worker')}"
     )
     print(
         f"a step moves {moved(data.columns + 1, len(data.starts)) / 1e3:.0f} kB, for any number of workers\n"
@@ -239,7 +239,7 @@ def plan(data, workers):
     crowds = 1, 4, 16, 64, 256
     print(
         f"{'parameters':>12}{'rows':>8}"
-        + "".join(f"{f'{n} workers':>22}" for n in crowds)
+        + "".join(f"{study.count(n, 'worker'):>22}" for n in crowds)
         + f"{'limit':>9}"
     )
     for parameters, rows in (10**3, 100), (10**3, 1000), (10**6, 100), (10**6, 1000):
@@ -278,22 +278,23 @@ def main():
     results["chunks, 1 process"] = train(partial(by_chunks, map=map), data, options.steps)
     alone = peak()
     for workers in range(1, options.workers + 1):
+        crew = study.count(workers, "worker")
         limit = {"threads_per_worker": 1, "memory_limit": f"{options.memory}MB"}
         with LocalCluster(n_workers=workers, **limit) as cluster, Client(cluster) as client:
             print(f"workers: {workers}, dashboard: {client.dashboard_link}")
             pool, path = client.get_executor(), Path(tempfile.mkdtemp()) / "die"
             lazy = partial(lazily, arrays=data.lazy())
-            results[f"lazy, {workers} workers"] = train(lazy, data, options.steps)
+            results[f"lazy, {crew}"] = train(lazy, data, options.steps)
             chunks = partial(by_chunks, map=pool.map)
             if options.kill and workers == options.workers:
                 path.touch()
                 chunks = partial(by_chunks, map=pool.map, loss=partial(dying, path=path))
-            results[f"chunks, {workers} workers"] = train(chunks, data, options.steps)
+            results[f"chunks, {crew}"] = train(chunks, data, options.steps)
             most = max(client.run(peak).values())
             if workers == options.workers:
                 rows = min(options.rows, 100_000)
-                ways = {f"lazy, {workers} workers": lazily}
-                ways[f"chunks, {workers} workers"] = partial(by_chunks, map=pool.map)
+                ways = {f"lazy, {crew}": lazily}
+                ways[f"chunks, {crew}"] = partial(by_chunks, map=pool.map)
                 ways["chunks, one process"] = partial(by_chunks, map=map)
                 sizes = SIZES[2:] if options.quick else SIZES
                 times = by_size(options, ways, rows, sizes)

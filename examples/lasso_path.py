@@ -136,7 +136,7 @@ def table(x, y, c, found, best):
             f"{method:28}{zeros:12g}{right:15g}{size:22.1e}{max(values - least[0], 0):21.1e}{residuals:14.1e}"
         )
     print(
-        f"\nAfter {len(runs[0])} steps; '|w| where 0 is right': the largest. Batches: means over {len(runs)} seeds."
+        f"\nAfter {len(runs[0])} steps; '|w| where 0 is right': the largest. Batches: means over {study.count(len(runs), 'seed')}."
     )
     print(
         "Proximal steps do not help with small batches: here the noise of the gradient is larger than lambda, so it carries a coefficient off zero"

@@ -130,7 +130,7 @@ def main():
     results = study.runs(train, METHODS, options.seeds, steps=options.steps, folder=options.data)
     study.table(results, ["none"], {"filters at 0": "{:.1f}"})
     print(
-        f"\nMeans over {options.seeds} seeds; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points."
+        f"\nMeans over {study.count(options.seeds, 'seed')}; ± is the standard deviation. Accuracies in per cent; 'minus none' is paired by seed, in points."
     )
     print(
         "The training labels are wrong for one image in five, so 100% on them is learning by heart."

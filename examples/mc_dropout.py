@@ -204,7 +204,7 @@ def table(runs):
             )
             print(f"{first}{known}{spread:9.3f}" + (f"{rank:8.3f}" if name != "clean" else ""))
     print(
-        f"\nMeans over {seeds} seeds, each with another digit left out. Entropy in nats, at most 2.303."
+        f"\nMeans over {study.count(seeds, 'seed')}, each with another digit left out. Entropy in nats, at most 2.303."
     )
     print(
         "AUROC: the probability that such an image has a higher entropy than a clean one of a class the network knows; 0.5 is chance."

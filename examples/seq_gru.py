@@ -96,7 +96,7 @@ def main():
     results = study.runs(train, METHODS, options.seeds, steps=options.steps)
     study.table(results, ["none", "dropout"])
     print(
-        f"\nMeans over {options.seeds} seeds; ± is the standard deviation; differences are paired by seed, in points."
+        f"\nMeans over {study.count(options.seeds, 'seed')}; ± is the standard deviation; differences are paired by seed, in points."
     )
     print(
         "A fifth of the training labels are wrong, so 100% on them is learning by heart. 'stopped early': at the lowest validation loss."

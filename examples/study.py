@@ -219,6 +219,11 @@ def check(loss, title, *files, depth="auto"):
 # ---- tables
 
 
+def count(number, what):
+    """`1 seed` or `2 seeds`."""
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
 def spread(values, form=".2f"):
     """The mean, and of more than one value the sample standard deviation."""
     return f"{np.mean(values):{form}}" + (
@@ -274,6 +279,7 @@ def figure(width, height, *panels, **options):
     from matplotlib.figure import Figure  # here, since the runs need none
 
     figure = Figure((width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)  # inches beside each panel
     return figure, figure.subplots(1, len(panels), width_ratios=panels, **options)
 
 

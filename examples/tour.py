@@ -4,6 +4,7 @@
 # open its cells) and a script, `python examples/tour.py`, which prints lists in place of pictures.
 
 # %%
+import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -19,9 +20,13 @@ from minigrad.registry import op, ops
 try:
     display  # noqa: B018 (a notebook has this function)
 except NameError:  # a script
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
 
     def display(thing, **_):
-        print(repr(thing), end="\n\n")
+        """Prints a thing below the heading of its section."""
+        above = lines[: sys._getframe(1).f_lineno]
+        heading = [line for line in above if line.startswith("# ## ")][-1]
+        print(f"{heading[2:]}\n\n{thing!r}\n")
 
 
 mg.manual_seed(0)

@@ -141,7 +141,7 @@ def table(results):
             f"{place:16}{p:6.1f} {ratios}{trained.mean():8.2f}%{test.mean():8.2f}%{paired[0] if p else '':>16}{paired[1]:>16}"
         )
     print(
-        f"\nMeans over {len(runs)} seeds; ± is the standard error of a difference that is paired by seed, in points of test accuracy."
+        f"\nMeans over {study.count(len(runs), 'seed')}; ± is the standard error of a difference that is paired by seed, in points of test accuracy."
     )
     print(
         "variance: of what arrives at each batch norm; in training as in its running_var (and in brackets as the formula says), over all units."

@@ -210,7 +210,8 @@ class Member(Op):
     def __init__(self, family, count):
         *fixed, rest = family.names
         self.family, self.first = family, len(fixed)
-        names = [*fixed, *(f"{rest}[{i}]" for i in range(count))]
+        rests = [rest] if count == 1 else [f"{rest}[{i}]" for i in range(count)]
+        names = [*fixed, *rests]
         super().__init__(family.name, family.forward, names, {}, family.kind, family.prox)
         self.undeclared = [i for i in range(len(names)) if min(i, self.first) in family.undeclared]
         self.defaults = family.defaults

@@ -265,7 +265,7 @@ def test_the_example_of_large_data_runs(option, tmp_path):
     file = ROOT / "examples" / "larger_than_memory.py"
     done = python(file, option, "--kill", folder=tmp_path, MPLBACKEND="Agg")
     if option == "--plan":
-        assert b"40 chunks of 26 MB on 2 workers" in done.stdout
+        assert b"40 chunks of 25.6 MB on 2 workers" in done.stdout
         printed = done.stdout.decode()
         moved = re.findall(r"^ +[\d,]+ +[\d,]+ +([\d,]+) +([\d,]+)", printed, re.M)
         times = re.findall(r"([\d,.]+) \| +([\d,.]+)", printed)

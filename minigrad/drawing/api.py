@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 from ..engine import Tensor
+from ..functional.checks import require_whole
 from ..tables import Listing
 from .collapse import collapse
 from .dot import Picture, dot, text
@@ -40,6 +41,7 @@ def read(root, **given):
             known = ", ".join(map(str, OPTIONS[name]))
             raise ValueError(f"draw: {name} is one of {known}, not {value!r}.")
     options = SimpleNamespace(**{name: first for name, (first, *_) in OPTIONS.items()} | given)
+    require_whole("draw: max_nodes", options.max_nodes, 1)
     graph = Graph(roots, options)
     everything = list(graph.read().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
@@ -54,8 +56,9 @@ def draw(root, *, to_file=None, **options) -> Drawing:
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
-    depth      how many levels of modules to open. "auto": as many as give at most `max_nodes`
-               nodes. None: all. But of more than 400 nodes the oldest always fold
+    depth      how many levels of modules to open; steps that repeat fold. "auto": as many levels
+               as give at most `max_nodes` nodes. None: nothing folds, except the oldest of more
+               than 400 nodes
     max_nodes  if there are more nodes than this (default: 50), modules and repeated steps fold
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,

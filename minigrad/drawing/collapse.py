@@ -1,13 +1,12 @@
 """Which nodes fold into cards, so that a picture stays small.
 
-A small picture shows each node. In a larger picture, steps that repeat fold and modules close, the
-innermost first, until it is small enough. A closed module is one card. Cards in a row that do the
-same, such as equal blocks or the time steps of a cell, become one card `Block x12`. Steps of
+A small picture shows each node. In a larger picture, and if you choose a depth, steps that repeat
+fold and modules close, the innermost first. A closed module is one card. Cards in a row that do
+the same, such as equal blocks or the time steps of a cell, become one card `Block x12`. Steps of
 several nodes become one card `Linear, relu x30`. At last the oldest nodes become one card.
 """
 
 import re
-from itertools import product
 from os.path import commonprefix
 
 from .labels import short
@@ -25,16 +24,14 @@ def collapse(nodes, depth, most):
             None: nothing is folded, except the oldest of more than MOST_NODES
     """
     deepest = max((len(node.calls) for node in nodes), default=0)
-    if depth is None:
-        return _oldest_in_one(nodes, MOST_NODES), None
-    levels = range(deepest, -1, -1) if depth == "auto" else [depth]
-    for level, cards_only in product(levels, (True, False)):
-        drawn = _repeats_in_one(_calls_in_one(nodes, level), cards_only)
-        drawn = _leaves_in_one(drawn, cards_only)
+    largest = most if depth == "auto" else MOST_NODES
+    if depth is None or (depth == "auto" and len(nodes) <= most):
+        return _oldest_in_one(nodes, largest), None
+    for level in range(deepest, -1, -1) if depth == "auto" else [depth]:
+        drawn = _leaves_in_one(_repeats_in_one(_calls_in_one(nodes, level)))
         if len(drawn) <= most:
             break
-    drawn = _oldest_in_one(drawn, most if depth == "auto" else MOST_NODES)
-    return drawn, level if level < deepest else None
+    return _oldest_in_one(drawn, largest), level if level < deepest else None
 
 
 def _calls_in_one(nodes, depth):
@@ -54,18 +51,16 @@ def _calls_in_one(nodes, depth):
     return _merged(nodes, cards)
 
 
-def _repeats_in_one(nodes, cards_only):
+def _repeats_in_one(nodes):
     """Folds the steps of a loop: nodes that repeat in the order in which they were computed.
 
-    A card of neighbours in this order makes no circle. `cards_only`: only steps with a card fold.
+    A card of neighbours in this order makes no circle.
     """
     results = [node for node in nodes if not node.is_leaf]
     does, cards, i = [_signature(node) for node in results], [], 0
     while i < len(results):
         for period in range(1, LONGEST_STEP + 1):
             first, steps = does[i : i + period], 1
-            if cards_only and not any(node.inside for node in results[i : i + period]):
-                continue
             while first == does[i + steps * period : i + (steps + 1) * period]:
                 steps += 1
             if steps >= REPEATS:
@@ -99,15 +94,11 @@ def _card_of_steps(nodes, steps):
     return card
 
 
-def _leaves_in_one(nodes, cards_only):
-    """Folds leaves that are alike and that the same nodes use, such as the inputs of time steps.
-
-    `cards_only`: only leaves that a card uses fold.
-    """
+def _leaves_in_one(nodes):
+    """Folds leaves that are alike and that the same nodes use, such as the inputs of time steps."""
     users, alike = _users(nodes), {}
     for node, used_by in users.items():
-        folds = any(user.inside for user in used_by) or not cards_only
-        if node.is_leaf and not node.inside and used_by and folds:
+        if node.is_leaf and not node.inside and used_by:
             shape, label = node.last.shape, _pattern(node.label)
             alike.setdefault((node.kind, shape, label, node.calls, *used_by), []).append(node)
     cards = []

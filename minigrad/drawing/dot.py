@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from .labels import Row, joined, printable
+from .labels import Row, joined
 
 WHITE, DIM, RED, BLUE, GREEN = "#FFFFFF", "#3D4650", "#C1121F", "#0B5A8A", "#00664B"
 BROWN, GREY = "#A8410A", "#6B7680"
@@ -133,21 +133,23 @@ def node_line(node):
     paint = [f'shape={look.shape} style="filled,{look.style}" fillcolor="{look.fill}"']
     paint += [f'color="{line}"', outline and f"penwidth={outline}"]
     paint += [node.is_root and "peripheries=2", look.margin and f'margin="{look.margin}"']
-    return f"{node.id} [{joined(' ', *paint)} tooltip={quoted(node.tooltip)} label={label}]"
+    # Graphviz unescapes the backslashes of a tooltip twice
+    tooltip = escaped(node.tooltip).replace("\\", "\\\\").replace("\n", "\\n")
+    return f'{node.id} [{joined(" ", *paint)} tooltip="{tooltip}" label={label}]'
 
 
 def edge_line(edge, turned=False):
     """An edge in DOT. `turned`: from target to source, which puts the source on the right."""
     ends = (edge.target, edge.source) if turned else (edge.source, edge.target)
-    label = edge.label and f"label=<&#160;{html.escape(edge.label)}>"  # not too near the line
+    label = edge.label and f"label=<&#160;{escaped(edge.label)}>"  # not too near the line
     attributes = f"weight={edge.weight}", EDGES[edge.style][0], turned and "dir=back", label
     return f"{' -> '.join(ends)} [{joined(' ', *attributes)}]"
 
 
 def group_line(group, depth):
     """The box around a module."""
-    name = group.name and f"<B>{html.escape(group.name)}</B>"
-    label, left = joined("  ", name, html.escape(group.type)), '<BR ALIGN="LEFT"/>'
+    name = group.name and f"<B>{escaped(group.name)}</B>"
+    label, left = joined("  ", name, escaped(group.type)), '<BR ALIGN="LEFT"/>'
     look = MODULE_BOX.format(MODULE_TINTS[depth % len(MODULE_TINTS)])
     # spaces as wide as the text push it to the left of the edges in the middle
     spaces = " " * (round(1.6 * len(group.name + group.type)) + 6)
@@ -217,7 +219,7 @@ def _line(row, look, align=None):
     size, tag, colour, *_ = STYLES[row.role]
     if colour is None or (look.fill != WHITE and row.role != "band"):  # hard to read on other fills
         colour = look.ink
-    text = html.escape(row.text) or " "  # a name may be empty
+    text = escaped(row.text) or " "  # a name may be empty
     # Graphviz sets text with a tag too high, so that lines would stand unevenly
     place = "BOTTOM" if tag else "TOP"
     cell = f' CELLPADDING="0" HEIGHT="{math.ceil(1.2 * size + 2)}" VALIGN="{place}"'
@@ -226,10 +228,9 @@ def _line(row, look, align=None):
     return _cell(f"<{tag}>{text}</{tag}>" if tag else text, colour, size, cell)
 
 
-def quoted(text):
-    """A DOT string. Backslashes (Graphviz unescapes them twice) and entities stay text."""
-    lines = (html.escape(printable(line)).replace("\\", "\\" * 4) for line in text.split("\n"))
-    return '"' + "\\n".join(lines) + '"' if text else '" "'
+def escaped(text):
+    """Text in which entities and backslashes stay text. Graphviz would replace \\N by an id."""
+    return html.escape(text).replace("\\", "\\\\")
 
 
 # ----------------------------------------------------------------------------------- the legend

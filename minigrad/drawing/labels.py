@@ -20,6 +20,8 @@ LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
 SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+SYMBOLS |= {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="}
+SYMBOLS |= {"equal": "==", "not_equal": "!="}
 # The settings of windows that a composition shows, with their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
 
@@ -34,13 +36,9 @@ class Row(NamedTuple):
 # ---------------------------------------------------------------------------------- short texts
 
 
-def printable(text):
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def short(text, longest=LONGEST):
     """One printable line of at most `longest` letters."""
-    line = printable(str(text)).strip()
+    line = "".join(c if c.isprintable() else " " for c in str(text)).strip()
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
@@ -96,9 +94,10 @@ class Numbers:
         if self.min == self.max:  # a sum would only give a rounded mean
             self.mean, self.std = float(self.min), 0.0
         elif entries.size:
-            with np.errstate(all="ignore"):
-                self.mean = float(np.mean(entries, dtype=float))
-                self.std = float(np.std(entries, dtype=float))
+            # powers of two keep every bit, and no square is too large or too small
+            exponent = np.frexp(max(abs(float(self.min)), abs(float(self.max))))[1]
+            scaled = np.ldexp(entries.astype(float), -exponent)
+            self.mean, self.std = np.ldexp([scaled.mean(), scaled.std()], exponent).tolist()
 
     def __str__(self):
         """`= 2.76`, `-0.03 ± 0.32` (mean and standard deviation), `all 0`, `int 0..3`."""

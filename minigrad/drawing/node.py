@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..array import is_foreign
 from ..changes import changed_since
 from ..engine import Tensor, constant, grad, wants_gradient
 from ..graph import nodes as tensors_of
@@ -203,8 +204,8 @@ class Graph:
             module, path = inner[1], (*path, id(inner[1]))
             if path not in self.groups:
                 name = short(name_in(outer, module)) if outer is not None else ""
-                size = sum(p.size for p in module.parameters())
-                self.groups[path] = Group(name, short(module_text(module), 60), size, repr(module))
+                size, full = sum(p.size for p in module.parameters()), repr(module)
+                self.groups[path] = Group(name, short(module_text(module, full), 60), size, full)
             calls, outer = (*calls, Call(id(inner), self.groups[path])), inner
         return calls
 
@@ -243,10 +244,11 @@ class Graph:
         """Gives each root of one entry Rows that name its terms and the penalties that it lacks.
 
         Only a sum with a loss or a penalty has terms. Each penalty in it gets a Row with its share.
+        The values of a lazy graph are not known.
         """
         lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
-        for root in (root for root in self.outputs if root.size == 1):
+        for root in [r for r in self.outputs if r.size == 1 and not is_foreign(r.data)]:
             node, alike = nodes[self.home[root.order]], {}  # {name: values of the terms}
             parts = addends(root)
             terms = [nodes.get(self.home.get(part.node.order)) for part in parts]
@@ -368,9 +370,8 @@ def _label(node, source, sources):
     return ", ".join(words)
 
 
-def module_text(module):
-    """The type and the arguments of a module, in short: Linear(64, 128, bias=False)."""
-    text = repr(module)
+def module_text(module, text):
+    """The `text` of a module, its repr, in short: Linear(64, 128, bias=False)."""
     if "\n" in text:
         return type(module).__name__
     arguments = signature(type(module)).parameters.values()

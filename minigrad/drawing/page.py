@@ -102,9 +102,16 @@ def describe_array(array):
     if value.bad < array.size and array.dtype.kind != "c":
         for name in ("mean", "std", "min", "max"):
             facts[name] = _json(np.float64(getattr(value, name)))
-        entries = array[np.isfinite(array)].astype(float)
-        facts["bins"] = np.histogram(entries / 4, BINS)[0].tolist()  # max - min may overflow
+        entries = _scaled(array[np.isfinite(array)])
+        facts["bins"] = np.histogram(entries, BINS, (0, 1))[0].tolist()
     return facts
+
+
+def _scaled(array):
+    """The entries, shifted and scaled so that they lie between 0 and 1."""
+    quarters = array.astype(float) / 4  # max - min may overflow
+    low, high = (quarters.min(), quarters.max()) if array.size else (0, 0)
+    return (quarters - low) / (high - low or 1)
 
 
 def _corner(array):
@@ -123,9 +130,8 @@ def _json(x):
 def grey_levels(tensor):
     """Noise as rows of grey levels, 0 (lowest) to f, and the label above them."""
     columns = tensor.shape[-1] if tensor.ndim else 1
-    rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE].astype(float)
-    low, high = (rows.min(), rows.max()) if rows.size else (0, 0)
-    levels = np.rint((rows - low) / (high - low or 1) * 15).astype(int)
+    rows = tensor.data.reshape(tensor.size // max(columns, 1), columns)[:SIDE, :SIDE]
+    levels = np.rint(_scaled(rows) * 15).astype(int)
     white = "kept" if tensor.dtype == bool else "highest"
     part = ", its first rows and columns" if rows.size < tensor.size else ""
     rows = ["".join(f"{level:x}" for level in row) for row in levels]
@@ -152,7 +158,7 @@ def to_html(root, path=None, *, title=None, **options):
 
     path     also writes the page to this file
     title    the title of the page
-    options  the options of `draw`, for the picture. By default all modules are open
+    options  the options of `draw`, for the picture. The steps of a card light up the card
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if
@@ -160,7 +166,7 @@ def to_html(root, path=None, *, title=None, **options):
     """
     if program("to_html", root)[-1].is_leaf:
         raise ValueError("to_html: the tensor is a leaf, so there is no step to show.")
-    picture = read(root, **{"depth": None, "grads": False, "legend": False, **options})
+    picture = read(root, **{"grads": False, "legend": False, **options})
     name = next(node.title for node in picture.nodes if node.is_root)
     text = json.dumps(story(root, picture.nodes), separators=(",", ":"), allow_nan=False)
     parts = {"story": text.replace("<", "\\u003c"), "picture": _drawn(picture)}  # no </script>

@@ -54,8 +54,6 @@ def _finished(output):
     last, with a halo: no arrow strikes through them.
     """
     svg, end, xdot = output.replace("\r\n", "\n").partition("</g>\n</svg>\n")
-    if not end:  # your own program may write anything
-        return output
     numbers = r"(-?[\d.]+)"
     texts = re.findall(f"T {numbers} {numbers} -?[01] {numbers} ", xdot.replace("\\\n", ""))
     widths = {(float(x), -float(y)): width for x, y, width in texts}
@@ -101,9 +99,9 @@ class Drawing:
         RuntimeError says where.
         """
         path = Path(outfile)
+        format = path.suffix[1:].lower()
         try:
-            is_text = path.suffix in (".gv", ".dot")
-            path.write_bytes(self.source.encode() if is_text else self.pipe(path.suffix[1:]))
+            path.write_bytes(self.source.encode() if format in ("gv", "dot") else self.pipe(format))
         except RuntimeError as error:
             source = path.with_suffix(".gv")
             source.write_text(self.source, encoding="utf-8")

@@ -209,6 +209,7 @@ def test_transformer_blocks_are_one_card():
 
 
 def test_modules_in_short():
+    nested = nn.Sequential(nn.ReLU())
     modules = (
         nn.Linear(3, 4),
         nn.Linear(3, 4, bias=False, penalty=nn.L2(0.1)),
@@ -226,8 +227,8 @@ def test_modules_in_short():
         "ReLU",
     ]
     assert (
-        list(map(module_text, modules)) == words
-        and module_text(nn.Sequential(nn.ReLU())) == "Sequential"
+        list(map(module_text, modules, map(repr, modules))) == words
+        and module_text(nested, repr(nested)) == "Sequential"
     )
 
 
@@ -244,6 +245,16 @@ def test_a_loop_without_modules():
     step = "matmul, matmul, add, add, tanh x20"
     assert titles == ["W", "U", "b", step, "sum"]
     assert edges == {("W", step), ("U", step), ("b", step), (step, "sum")}
+
+
+def test_a_depth_also_folds_the_steps_that_repeat():
+    y = data(2, 3)
+    for _ in range(450):
+        y = np.tanh(y)
+    assert drawn(y, depth=1)[0] == ["tanh x449", "tanh"]  # the root stands alone
+    assert len(drawn(y, depth="auto", max_nodes=460)[0]) == 450
+    titles, _ = drawn(y, depth=None)
+    assert len(titles) == 400 and titles[0] == "52 older nodes"  # x is one of them
 
 
 def test_weights_of_layers_without_modules_are_one_node():

@@ -333,6 +333,17 @@ def test_statistics_of_odd_arrays(array, expected):
     assert {key: told[key] for key in expected} == expected
 
 
+@pytest.mark.parametrize("low, high", [
+    (1, np.nextafter(1, 2)), (-1e300, np.nextafter(-1e300, 0)), (0, 5e-324), (-1e308, 1e308),
+    (0, 1e-310), (-(2**63), 2**63 - 1), (False, True),
+], ids=str)  # fmt: skip
+def test_a_histogram_of_any_range_counts_each_finite_entry(low, high):
+    array = np.array([low, low, high])
+    told = describe_array(array)["bins"]
+    assert sum(told) == 3 and told[0] >= 2  # the smallest step, / 4, is 0
+    assert told[-1] == 1 or high - low < 1e-323
+
+
 def test_noise_is_shown_as_it_was_drawn():
     mg.manual_seed(0)
     loss = F.dropout(leaf(np.ones((3, 70))), 0.3, training=True).sum()
@@ -463,10 +474,18 @@ def test_a_long_graph_has_all_its_steps_and_one_card_for_its_oldest_nodes():
     y = leaf(name="x")
     for _ in range(450):
         y = y + 1.0
-    told = read(to_html(y))
+    told = read(to_html(y, depth=None))
     assert len(told["forward"]) == len(told["backward"]) == 450
     inside = [t["within"] for t in told["tensors"] if t["node"] == "n0"]
     assert inside == ["52 older nodes"] * 52 and not told["tensors"][-1].get("within")
+
+
+def test_the_steps_of_a_loop_light_up_one_card():
+    """Unfolded, a layer over 30 steps keeps Graphviz busy for more than a minute."""
+    told = read(to_html(nn.GRU(4, 5)(np.ones((30, 2, 4), np.float32))[0].sum()))
+    assert len(told["forward"]) > 400 and len({t["node"] for t in told["tensors"]}) < 12
+    steps = [t for t in told["tensors"] if t.get("within") == "linear, gru cell x30"]
+    assert len(steps) > 400 and len({t["node"] for t in steps}) == 1
 
 
 def test_the_options_of_draw():

@@ -64,6 +64,8 @@ def test_text_and_pictures_show_shapes_and_chunks_and_compute_nothing(tmp_path):
         t = mg.Tensor(da.ones((4, 6), chunks=(2, 3)), True, name="t")
         loss = np.tanh(t).sum()
         assert "shape=(4, 6)" in repr(t) and "chunksize=(2, 3)" in repr(t)
+        penalty = F.l2_penalty(mg.Tensor(np.ones(2), True), c=0.1)
+        assert "nan" not in mg.to_text(loss + penalty)  # no share of an unknown loss
         for shown in mg.to_text(loss), mg.to_dot(loss, values=True, grads=True):
             assert "(4, 6)" in shown and "chunks (2, 3)" in shown
         mg.draw(loss, to_file=tmp_path / "lazy.dot")

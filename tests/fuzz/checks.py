@@ -15,6 +15,7 @@ import numpy as np
 import minigrad as mg
 import minigrad.functional as F
 from minigrad.array import data_of, numpy_functions
+from minigrad.drawing import describe, trace
 from minigrad.graph import nodes
 from minigrad.registry import ops
 
@@ -267,6 +268,42 @@ def check_graph_agrees(case):
             raise Wrong(f"check_graph: {report}")
 
 
+def pictures_show_the_graph(case):
+    """Each tensor is in a node, and each operand has an arrow that leads on. The numbers of the
+    nodes are those of the graph, and `trace` has the bits of backward.
+    """
+    if not is_recorded(case.recorded):
+        return
+    loss = case.recorded["loss"]
+    found = case.grad(case.recorded).items()
+    gradients = {case.recorded[n].order: g.data for n, g in found if g is not None}
+    steps = trace(loss) if gradients else []
+    totals = {s.input.order: s.total for _, _, sent in steps for s in sent}
+    for order, g in gradients.items():
+        same("the sum of what trace sends", totals[order], g, 0)
+    grads = "run" if gradients else True
+    for options in {"depth": None}, {"max_nodes": 5, "depth": "auto"}:
+        drawn, edges = describe(loss, grads=grads, noise=True, **options)
+        home = {t.order: node.id for node in drawn for t in node.tensors}
+        arrows = {(edge.source, edge.target) for edge in edges}
+        for t in nodes(loss):
+            operands = [a for a in t.args if isinstance(a, mg.Tensor)]
+            needed = {(home[a.order], home[t.order]) for a in operands}
+            if {(a, b) for a, b in needed if a != b} - arrows:
+                raise Wrong(f"no arrow from an operand of {t.op}, drawn with {options}")
+        place = {node.id: i for i, node in enumerate(drawn)}
+        if any(place[a] >= place[b] for a, b in arrows):
+            raise Wrong(f"an arrow leads back, drawn with {options}")
+        for node in (node for node in drawn if node.is_leaf and not node.inside):
+            pairs = [(node.value, node.last.data)]
+            pairs += [(node.gradient, g) for o, g in gradients.items() if o == node.last.order]
+            for numbers, array in pairs:
+                entries = array[np.isfinite(array)]  # a mask may hold -inf
+                if entries.size:
+                    same("a mean in the picture", numbers.mean, entries.mean())
+                    same("a deviation in the picture", numbers.std, entries.std())
+
+
 def no_grad_records_nothing(case):
     """And copies of the leaves, in memory or pickled, are such leaves: the same bits come out."""
     run = case.recorded
@@ -362,6 +399,7 @@ CHECKS = [
     replay_is_a_new_run,
     resample_draws_the_next_noise,
     check_graph_agrees,
+    pictures_show_the_graph,
     no_grad_records_nothing,
     memory_is_freed,
     errors_name_the_function,
