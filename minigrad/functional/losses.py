@@ -4,6 +4,7 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
            ValueError for another reduction, and if the shapes of input and target do not fit.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -177,9 +178,10 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
-    delta = min(delta, np.finfo(d.dtype).max)  # inf * 0 would be nan
+    # Beyond this limit d^2/2 overflows. A larger delta would too, and inf * 0 is nan.
+    delta = min(delta, 2 * math.sqrt(np.finfo(d.dtype).max / 2))
     near = np.clip(d, -delta, delta)
-    return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
+    return _reduced(0.5 * near * near + delta * np.absolute(d - near), reduction)
 
 
 @composition(kind="loss")
