@@ -17,7 +17,7 @@ import numpy as np
 from ..array import is_foreign
 from ..noise import effect
 from ..ops import reductions, standardize
-from ..ops.elementwise import floats
+from ..ops.elementwise import floats, in_float32
 from ..registry import composition
 from ..types import Ints, Operand
 from .checks import by_channel, check_channels, check_divides, check_shapes
@@ -46,7 +46,7 @@ def batch_norm(
     running statistics; TypeError for running statistics that are not arrays of floats.
     """
     check_channels(x)
-    is_half = training and x.dtype == np.float16
+    is_half = x.dtype == np.float16
     x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
     mean, variance = running_mean, running_var
     if training:
@@ -100,11 +100,12 @@ def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1
 
 
 @composition
+@in_float32
 def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     """Divides each sample of x (..., *normalized_shape) by its root of the mean square.
 
     Zhang & Sennrich 2019 (arXiv:1910.07467). eps is added to the mean square; by default it is the
-    machine epsilon of the dtype. For other arguments and errors see layer_norm.
+    machine epsilon of the dtype, of float32 for float16. For other arguments and errors see layer_norm.
     """
     x = floats(x)
     eps = np.finfo(x.dtype).eps if eps is None else eps
