@@ -25,6 +25,7 @@ import numpy as np
 
 from ..engine import Tensor
 from ..ops import windows
+from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Ints, Operand, P
 from .checks import by_channel, check_axes, check_channels, check_divides, each
@@ -100,7 +101,8 @@ def _conv_transpose(
     extra = each("output_padding", output_padding, rank, 0)
     if any(e >= s for e, s in zip(extra, stride)):
         raise ValueError(f"output_padding {extra} must be smaller than the stride {stride}.")
-    covered = windows.covered(x.shape[2:], window.size, stride, dilation)
+    out = each("each axis of x", x.shape[2:], rank, 1)
+    covered = windows.covered(out, window.size, stride, dilation)
     space = tuple(map(sum, zip(covered, extra)))
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
@@ -337,6 +339,7 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
     The shares are None if all entries count.
     """
     check_axes(x, LAYOUTS[rank])
+    x = floats(x, np.float64)  # whole numbers have no -inf
     window, space, shares = Window(rank, *settings), x.shape[2:], None
     beyond = [(0, n) for n in window.beyond(space)] if ceil_mode else [(0, 0)] * rank
     padding = [(before, after + n) for (before, after), (_, n) in zip(window.padding, beyond)]
@@ -355,7 +358,7 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
 def _sections(rank, x, output_size):
     """Yields (axis, mask) for each axis of the space of x. mask[j, i]: is j in section i?"""
     check_axes(x, LAYOUTS[rank])
-    space, sizes = x.shape[2:], output_size
+    space, sizes = each("each axis of x", x.shape[2:], rank, 1), output_size
     if isinstance(sizes, (tuple, list)) and len(sizes) == rank:
         sizes = [n if m is None else m for m, n in zip(sizes, space)]
     sizes = each("output_size", space if sizes is None else sizes, rank, 1)
@@ -366,5 +369,5 @@ def _sections(rank, x, output_size):
 
 def _mixed(x, axis, shares):
     """Mixtures of the entries of x along an axis, by their shares (entries, mixtures)."""
-    shares = shares.astype(np.result_type(x.dtype, np.float16))  # whole numbers become floats
-    return np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)
+    x = floats(x, np.float64)
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ shares.astype(x.dtype), -1, axis)
