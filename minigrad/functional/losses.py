@@ -72,14 +72,11 @@ def _all_count(classes, ignore_index, labels):
     return bool(kept.all())
 
 
-def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
-    """The op nll_loss with the classes weighted; the mean is then a weighted mean."""
+def _class_weights(weight, scores):
+    """weight (C,) as floats that broadcast to the scores (N, C, ...); None stays None."""
     if weight is None:
-        return losses.nll_loss(log_p, target, reduction, ignored, smoothing)
-    weight = floats(np.broadcast_to(by_channel(weight, log_p), log_p.shape))
-    summed = "sum" if reduction == "mean" else reduction
-    loss = losses.nll_loss(weight * log_p, target, summed, ignored, smoothing)
-    return loss / -losses.nll_loss(weight, target, "sum", ignored) if reduction == "mean" else loss
+        return None
+    return floats(by_channel(weight if is_array(weight) else np.asarray(weight), scores))
 
 
 @composition(kind="loss")
@@ -109,14 +106,15 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is in [0, 1], got {label_smoothing}.")
     axis = losses.class_axis(input)
+    weight = _class_weights(weight, input)
     given = target if is_array(target) else np.asarray(target)
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
-        p = p if weight is None else p * by_channel(weight, input)
+        p = p if weight is None else p * weight
         return _reduced(-np.sum(p * log_softmax(input, axis), axis=axis), reduction)
     target, ignored = _checked(input, target, reduction, ignore_index)
     log_p = log_softmax(input, axis)
-    return _nll(log_p, target, weight, reduction, ignored, label_smoothing)
+    return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing, weight)
 
 
 @composition(kind="loss")
@@ -127,7 +125,8 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     errors see cross_entropy.
     """
     target, ignored = _checked(input, target, reduction, ignore_index)
-    return _nll(floats(input), target, weight, reduction, ignored)
+    weight = _class_weights(weight, input)
+    return losses.nll_loss(floats(input), target, reduction, ignored, weight=weight)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes

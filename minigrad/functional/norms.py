@@ -105,7 +105,8 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     """Divides each sample of x (..., *normalized_shape) by its root of the mean square.
 
     Zhang & Sennrich 2019 (arXiv:1910.07467). eps is added to the mean square; by default it is the
-    machine epsilon of the dtype, of float32 for float16. For other arguments and errors see layer_norm.
+    machine epsilon of the dtype, for float16 of float32. For other arguments and errors see
+    layer_norm.
     """
     x = floats(x)
     eps = np.finfo(x.dtype).eps if eps is None else eps
