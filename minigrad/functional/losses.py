@@ -15,7 +15,7 @@ from ..ops import log_softmax, losses, reductions, relu, softplus
 from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Operand
-from .checks import by_channel, checked, whole_numbers
+from .checks import by_channel, check_fits, checked, whole_numbers
 
 __all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits", "binary_cross_entropy"]
 __all__ += ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "kl_div", "triplet_margin_loss"]
@@ -30,10 +30,21 @@ def _check_reduction(reduction):
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
-def _reduced(entries, reduction, weight=None):
-    """The mean of the entries times `weight`, their sum, or the entries."""
+def _reduced(entries, reduction):
+    """The mean of the entries, their sum, or the entries."""
     _check_reduction(reduction)
-    return REDUCTIONS[reduction](entries if weight is None else weight * entries)
+    return REDUCTIONS[reduction](entries)
+
+
+def _weighted(what, weight, entries):
+    """weight * entries; the entries if there is no weight. `what` names the weight.
+
+    Raises ValueError for a weight that does not broadcast to the entries.
+    """
+    if weight is None:
+        return entries
+    check_fits(what, np.shape(weight), entries.shape)
+    return weight * entries
 
 
 # ---------------------------------------------------------------------------------- classification
@@ -217,9 +228,9 @@ def binary_cross_entropy_with_logits(
     input, target = _equal_shapes(input, target)
     if not getattr(target, "requires_grad", False):
         target = _probabilities("targets", target)
-    positive = target if pos_weight is None else pos_weight * target
+    positive = _weighted("pos_weight", pos_weight, target)
     entries = positive * softplus(-input) + (1 - target) * softplus(input)
-    return _reduced(entries, reduction, weight)
+    return _reduced(_weighted("weight", weight, entries), reduction)
 
 
 def _log(p):
@@ -238,7 +249,7 @@ def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, w
     target = _probabilities("targets", target)
     input = _probabilities("probabilities", input)
     entries = -target * _log(input) - (1 - target) * _log(1 - input)
-    return _reduced(entries, reduction, weight)
+    return _reduced(_weighted("weight", weight, entries), reduction)
 
 
 @composition(kind="loss")
