@@ -12,7 +12,7 @@ import numpy as np
 from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded, known
 from ..modes import reads
 from ..ops import log_softmax, losses, reductions, relu, softplus
-from ..ops.elementwise import floats
+from ..ops.elementwise import floats, in_float32
 from ..registry import composition
 from ..types import Operand
 from .checks import by_channel, check_fits, checked, whole_numbers
@@ -272,6 +272,7 @@ def kl_div(input: Operand, target: Operand, reduction="mean"):
 
 
 @composition
+@in_float32
 def normalize(x: Operand, p=2.0, dim=1, eps=1e-12):
     """x divided by its p-norm along `dim`, or by eps where the norm is smaller."""
     return x / np.maximum(np.linalg.norm(x, p, axis=dim, keepdims=True), eps)
@@ -283,8 +284,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     if x1.shape != getattr(x2, "shape", None):
         shape = np.broadcast_shapes(np.shape(x1), np.shape(x2))
         x1, x2 = (np.broadcast_to(x, shape) for x in (x1, x2))
-    x1, x2 = (x / np.maximum(np.linalg.norm(x, axis=dim, keepdims=True), eps) for x in (x1, x2))
-    return np.sum(x1 * x2, axis=dim)
+    return np.sum(normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps), axis=dim)
 
 
 @composition(kind="loss")

@@ -6,7 +6,8 @@ subtracts no mean.
 eps       keeps the divisor away from 0
 momentum  the step of running statistics towards the statistics of a batch: usually from 0 to 1
 
-All functions raise ValueError for other shapes. batch_norm (in training), group_norm and
+For x in float16 they compute in float32 and return float16: squares of numbers above 255 would
+overflow. All functions raise ValueError for other shapes. batch_norm (in training), group_norm and
 instance_norm also raise ValueError for means of a single entry.
 """
 
@@ -47,7 +48,7 @@ def batch_norm(
     """
     check_channels(x)
     is_half = x.dtype == np.float16
-    x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
+    x = x.astype(np.float32) if is_half else x  # not in_float32: the running statistics move
     mean, variance = running_mean, running_var
     if training:
         axes = (0, *range(2, x.ndim))
@@ -84,6 +85,7 @@ def as_shape(sizes):
 
 
 @composition
+@in_float32
 def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1e-5):
     """Normalises each sample of x (..., *normalized_shape) over its last axes.
 
@@ -116,6 +118,7 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
 
 
 @composition
+@in_float32
 def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     """Normalises each group of C / num_groups channels of each sample of x (N, C, ...).
 
@@ -132,6 +135,7 @@ def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
 
 
 @composition
+@in_float32
 def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...).
 

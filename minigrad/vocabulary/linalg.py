@@ -12,7 +12,7 @@ nan. So have singular vectors of equal singular values. A loss of the values alo
 import numpy as np
 
 from ..array import entries_of, implements, numpy_functions
-from ..ops.elementwise import floats, in_float32
+from ..ops.elementwise import floats
 from ..ops.linalg import LETTERS
 from ..ops.reductions import _product_of_others, restored
 from ..registry import on_data, op
@@ -301,12 +301,7 @@ SVDResult, QRResult = type(np.linalg.svd(_one)), type(np.linalg.qr(_one))
 # -------------------------------------------------------------------------------------------- norms
 
 
-def _length_rule(g, out, x, axis, keepdims):
-    return x * restored(g / (out + (out == 0)), x, axis, keepdims)
-
-
-@op(x=in_float32(_length_rule))
-@in_float32
+@op(x=lambda g, out, x, axis, keepdims: x * restored(g / (out + (out == 0)), x, axis, keepdims))
 def length(x, axis=None, keepdims=False):
     """sqrt(sum(x * x)). At 0 its gradient is 0."""
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
