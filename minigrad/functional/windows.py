@@ -202,8 +202,7 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
     """
-    check_channels(x, 3)
-    rank = x.ndim - 2
+    rank = check_channels(x, 3)
     space = each("each axis of x", x.shape[2:], rank, 1)
     linear = {1: "linear", 2: "bilinear"}.get(rank, "nearest")
     if mode not in ("nearest", linear):
@@ -236,8 +235,7 @@ def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
 
     Raises ValueError for shapes and settings that do not fit.
     """
-    check_channels(x, 3)
-    rank = x.ndim - 2
+    rank = check_channels(x, 3)
     window = Window(rank, kernel_size, stride, padding, dilation)
     y = np.moveaxis(window.unfold(_padded(x, window.padding)), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
