@@ -55,8 +55,8 @@ def _holder(leaf, scope, members):
         module = outer[1]
         if not isinstance(module, Composition):
             if id(module) not in members:
-                held = [*module.named_members(), *module.named_parameters()]
-                members[id(module)] = {id(v): n for n, v in reversed(held) if isinstance(v, Tensor)}
+                held = [(id(v), n) for n, v in module.named_members() if isinstance(v, Tensor)]
+                members[id(module)] = dict(reversed(held))
             name = members[id(module)].get(id(leaf))
             if name is not None:
                 return outer, name

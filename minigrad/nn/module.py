@@ -62,10 +62,17 @@ class Parameter(Tensor):
 def _members(container, prefix=""):
     """The pairs (name, value) in a dict, list or tuple, also if nested, such as `layers.0`."""
     for key, value in container.items() if isinstance(container, dict) else enumerate(container):
-        if isinstance(value, (list, tuple, dict)) and not isinstance(value, Module):
+        if isinstance(value, (list, tuple, dict)) and not _is_own_kind(value):
             yield from _members(value, f"{prefix}{key}.")
         else:
             yield prefix + str(key), value
+
+
+def _is_own_kind(value):
+    """Whether a list or dict is a module with a forward or with attributes of its own."""
+    if type(value) in (ModuleList, ModuleDict):
+        return not vars(value).keys() <= {"_buffers", "training"}
+    return isinstance(value, Module)
 
 
 def _is_data(value):
@@ -491,7 +498,8 @@ class Container(Module):
     """The base of ModuleList and ModuleDict: a list or dict of modules and parameters, `entries`.
 
     It is a module too, so it has parameters() and state_dict(). An attribute of a module may also
-    be a plain list or dict: then the entries belong to the module that has the attribute.
+    be a plain list or dict. In all four cases the entries are children of the module that has the
+    attribute. A ModuleList or ModuleDict with attributes, or of a subclass, is itself the child.
     """
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__

@@ -158,8 +158,8 @@ def test_sequential_grows():
 def test_apply_children_and_requires_grad():
     net, seen = Net(), []
     assert net.apply(lambda m: seen.append(type(m).__name__)) is net
-    assert seen[-1] == "Net" and seen.count("Linear") == 3 and len(seen) == 9
-    assert len(list(net.children())) == 4  # the list and the dict are children, as in PyTorch
+    assert seen[-1] == "Net" and seen.count("Linear") == 3 and len(seen) == 7
+    assert len(list(net.children())) == 6  # the modules of a list or dict are children
     assert not any(p.requires_grad for p in net.requires_grad_(False).parameters())
     assert all(p.requires_grad for p in net.requires_grad_().parameters())
 
