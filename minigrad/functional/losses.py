@@ -84,10 +84,11 @@ def _all_count(classes, ignore_index, labels):
 
 
 def _class_weights(weight, scores):
-    """weight (C,) as floats that broadcast to the scores (N, C, ...); None stays None."""
+    """weight (C,) in the dtype of scores (N, C, ...), and broadcast to them; None stays None."""
     if weight is None:
         return None
-    return floats(by_channel(weight if is_array(weight) else np.asarray(weight), scores))
+    weight = weight if is_array(weight) else np.asarray(weight)
+    return by_channel(weight, scores).astype(scores.dtype)
 
 
 @composition(kind="loss")
@@ -117,14 +118,15 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is in [0, 1], got {label_smoothing}.")
     axis = losses.class_axis(input)
-    weight = _class_weights(weight, input)
     given = target if is_array(target) else np.asarray(target)
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
-        p = p if weight is None else p * weight
-        return _reduced(-np.sum(p * log_softmax(input, axis), axis=axis), reduction)
+        log_p = log_softmax(input, axis)
+        p = p if weight is None else p * _class_weights(weight, log_p)
+        return _reduced(-np.sum(p * log_p, axis=axis), reduction)
     target, ignored = _checked(input, target, reduction, ignore_index)
     log_p = log_softmax(input, axis)
+    weight = _class_weights(weight, log_p)
     return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing, weight)
 
 
@@ -136,8 +138,9 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     errors see cross_entropy.
     """
     target, ignored = _checked(input, target, reduction, ignore_index)
-    weight = _class_weights(weight, input)
-    return losses.nll_loss(floats(input), target, reduction, ignored, weight=weight)
+    log_p = floats(input)
+    weight = _class_weights(weight, log_p)
+    return losses.nll_loss(log_p, target, reduction, ignored, weight=weight)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
