@@ -160,7 +160,8 @@ def _adaptive_avg_pool(rank, x: Operand, output_size):
     output_size is a number, or (rows, columns) in which None leaves an axis as it is.
 
     Section i of an axis of n goes from floor(i n / output_size) to ceil((i + 1) n / output_size).
-    Raises ValueError for another x or output_size.
+    A nan or infinity in x reaches all sections of its row and column. Raises ValueError for another
+    x or output_size.
     """
     for axis, inside in _sections(rank, x, output_size):
         x = _mixed(x, axis, inside / inside.sum(axis=0))
@@ -197,7 +198,7 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
                    axis and "bilinear" for two: between the two nearest entries it is linear
     align_corners  for the linear modes. True: the first and last entries of the result are the
                    first and last entries of x. False: the result covers x from edge to edge, half
-                   an entry further at each end
+                   an entry further at each end. A nan or infinity in x reaches its row and column
 
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
