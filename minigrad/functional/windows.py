@@ -28,7 +28,7 @@ from ..ops import windows
 from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Ints, Operand, P
-from .checks import by_channel, check_axes, check_channels, check_divides, each
+from .checks import by_channel, check_axes, check_channels, check_divides, check_shapes, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -322,9 +322,9 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
     shape = np.shape(weight)
     window = Window(rank, shape[2:], stride, padding, dilation)
     check_divides("groups", groups, filters=shape[0])
-    channels = shape[0] if transposed else shape[1] * groups
-    if np.ndim(bias) > 1:
-        raise ValueError(f"bias must have one axis, got shape {np.shape(bias)}.")
+    sizes = shape[0], shape[1] * groups
+    filters, channels = sizes[::-1] if transposed else sizes
+    check_shapes((filters,), bias=bias)
     if x.shape[1] != channels:
         raise ValueError(
             f"x {x.shape}: weight {shape} with groups={groups} takes {channels} channels."

@@ -296,11 +296,11 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         (lambda: F.conv2d(x4, w4, groups=3), "conv2d: groups=3 does not divide filters=4"),
         (
             lambda: F.conv2d(x4, w4, np.zeros(3)),
-            r"conv2d: convolve of .* and \(3,\): operands could not be broadcast",
+            r"conv2d: bias must have shape \(4,\), got \(3,\)",
         ),
         (
             lambda: F.conv2d(x4, w4, np.zeros((4, 1))),
-            r"conv2d: bias must have one axis, got shape \(4, 1\)",
+            r"conv2d: bias must have shape \(4,\), got \(4, 1\)",
         ),
         (
             lambda: F.conv2d(x4, w4, dilation=3),
