@@ -9,7 +9,7 @@ from .reductions import restored
 
 def class_axis(x):
     """The axis of the classes of scores x (N, C, ...) or (C,)."""
-    return min(1, x.ndim - 1)
+    return 1 if x.ndim > 1 else 0
 
 
 def _chosen(x, target, ignore_index, weight, dtype):
