@@ -107,7 +107,8 @@ def cross_entropy(
     target           class numbers 0..C-1, (N, ...) or (); or the probabilities p of the classes,
                      floats of the shape of the input: the loss is -sum of p log softmax(input)
     reduction        "mean", "sum" or "none"
-    weight           a factor for each class, (C,). With class numbers, "mean" is a weighted mean
+    weight           a factor for each class, (C,). With class numbers, "mean" is a weighted mean,
+                     and the weight can have no gradient
     ignore_index     targets with this number do not count
     label_smoothing  the part of the target, in [0, 1], that is spread over all classes
                      (Szegedy et al. 2016, arXiv:1512.00567)

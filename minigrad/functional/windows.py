@@ -11,8 +11,10 @@ groups       the number of groups of channels, each with its own filters
 
 Sizes, strides, paddings and dilations are a whole number, or one for each axis. An axis of n
 entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows; ceil_mode=True
-of the pools rounds the quotient up. All functions raise ValueError for x, weights or biases of
-other shapes, for settings out of range, and for a window larger than x.
+of the pools rounds the quotient up. Pools compute whole numbers in float64.
+
+All functions raise ValueError for x, weights or biases of other shapes, for settings out of range,
+and for a window larger than x.
 """
 
 import math

@@ -360,6 +360,12 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
             lambda: F.interpolate(x4, size=3, mode="cubic"),
             r"interpolate: mode of x \(2, 3, 5, 5\) must be \"nearest\" or \"bilinear\", got 'cubic'",
         ),
+        (lambda: F.adaptive_avg_pool1d(np.ones((2, 3, 0)), 2), "each axis of x must be .* >= 1"),
+        (lambda: F.adaptive_max_pool2d(x4[..., :0], 2), "each axis of x must be .* >= 1"),
+        (
+            lambda: F.conv_transpose1d(np.ones((0, 3, 0)), np.ones((3, 2, 2))),
+            "conv_transpose1d: each axis of x must be .* >= 1",
+        ),
         (lambda: F.unfold(x4, 6), "unfold of .*: a window of 6 does not fit into an axis of 5"),
         (
             lambda: F.fold(np.zeros((1, 8, 5)), 3, 2),
