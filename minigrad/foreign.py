@@ -169,16 +169,17 @@ def scatter(x, shape, *index):
 # ----------------------------------------------------------------------------------------- losses
 
 
-def _shares(x, target, reduction, ignore_index, smoothing):
+def _shares(x, target, reduction, ignore_index, smoothing, weight=None):
     """(the axis of the classes, the derivative of each loss by the scores x, the divisor)."""
-    axis, count = losses.class_axis(x), target.size
+    axis, weight = losses.class_axis(x), 1 if weight is None else weight
     classes = np.arange(x.shape[axis], like=target).reshape((-1, *[1] * (x.ndim - axis - 1)))
-    shares = (smoothing - 1) * (np.expand_dims(target, axis) == classes)
-    shares = (shares - smoothing / x.shape[axis]).astype(x.dtype)
+    chosen = np.where(np.expand_dims(target, axis) == classes, weight, 0)
+    shares = (smoothing - 1) * chosen - (smoothing / x.shape[axis] * weight if smoothing else 0)
     if ignore_index is not None:
-        kept = target != ignore_index
-        shares, count = np.where(np.expand_dims(kept, axis), shares, 0), np.sum(kept, dtype=x.dtype)
-    return axis, shares, count if reduction == "mean" else 1
+        kept = np.expand_dims(target != ignore_index, axis)
+        chosen, shares = np.where(kept, chosen, 0), np.where(kept, shares, 0)
+    count = np.sum(chosen, dtype=x.dtype) if reduction == "mean" else 1
+    return axis, shares.astype(x.dtype), count
 
 
 def nll_loss(x, target, reduction, *settings):
@@ -189,7 +190,7 @@ def nll_loss(x, target, reduction, *settings):
 
 def put_back(g, like, target, reduction, *settings):
     axis, shares, count = _shares(like, target, reduction, *settings)
-    return shares * (np.expand_dims(g, axis) if reduction == "none" else g / count)
+    return shares * (np.expand_dims(g, axis) if reduction == "none" else g / (count + (count == 0)))
 
 
 elsewhere = {

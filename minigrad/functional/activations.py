@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ..ops import erf, relu, sigmoid, softmax, softplus
-from ..ops.elementwise import floats
+from ..ops.elementwise import floats, in_float32
 from ..registry import composition
 from ..types import Operand
 from .checks import by_channel
@@ -59,6 +59,7 @@ def silu(x: Operand):
 
 
 @composition
+@in_float32
 def gelu(x: Operand, approximate="none"):
     """x * Phi(x), where Phi is the normal distribution function.
 

@@ -82,10 +82,11 @@ def by_channel(weight, x):
 
 
 def check_channels(x, least=2):
-    """Raises ValueError unless x is (N, C, ...), with `least` axes or more."""
+    """How many axes of x follow (N, C). Raises ValueError unless x has `least` axes or more."""
     if np.ndim(x) < least:
         given = f"got shape {np.shape(x)}. For one sample write x[None]."
         raise ValueError(f"x must be (N, C, ...), {given}")
+    return np.ndim(x) - 2
 
 
 def check_divides(what, parts, **wholes):

@@ -4,6 +4,7 @@ reduction  "mean" over all entries, "sum", or "none": a loss for each entry. All
            ValueError for another reduction, and if the shapes of input and target do not fit.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy as np
 from ..array import as_array, asanyarray, data_of, is_array, is_foreign, is_recorded, known
 from ..modes import reads
 from ..ops import log_softmax, losses, reductions, relu, softplus
-from ..ops.elementwise import floats
+from ..ops.elementwise import floats, in_float32
 from ..registry import composition
 from ..types import Operand
-from .checks import by_channel, checked, whole_numbers
+from .checks import by_channel, check_fits, checked, whole_numbers
 
 __all__ = ["cross_entropy", "nll_loss", "binary_cross_entropy_with_logits", "binary_cross_entropy"]
 __all__ += ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss", "kl_div", "triplet_margin_loss"]
@@ -29,10 +30,21 @@ def _check_reduction(reduction):
         raise ValueError(f'reduction is "mean", "sum" or "none", not {reduction!r}.')
 
 
-def _reduced(entries, reduction, weight=None):
-    """The mean of the entries times `weight`, their sum, or the entries."""
+def _reduced(entries, reduction):
+    """The mean of the entries, their sum, or the entries."""
     _check_reduction(reduction)
-    return REDUCTIONS[reduction](entries if weight is None else weight * entries)
+    return REDUCTIONS[reduction](entries)
+
+
+def _weighted(what, weight, entries):
+    """weight * entries; the entries if there is no weight. `what` names the weight.
+
+    Raises ValueError for a weight that does not broadcast to the entries.
+    """
+    if weight is None:
+        return entries
+    check_fits(what, np.shape(weight), entries.shape)
+    return weight * entries
 
 
 # ---------------------------------------------------------------------------------- classification
@@ -71,14 +83,12 @@ def _all_count(classes, ignore_index, labels):
     return bool(kept.all())
 
 
-def _nll(log_p, target, weight, reduction, ignored, smoothing=0.0):
-    """The op nll_loss with the classes weighted; the mean is then a weighted mean."""
+def _class_weights(weight, scores):
+    """weight (C,) in the dtype of scores (N, C, ...), and broadcast to them; None stays None."""
     if weight is None:
-        return losses.nll_loss(log_p, target, reduction, ignored, smoothing)
-    weight = floats(np.broadcast_to(by_channel(weight, log_p), log_p.shape))
-    summed = "sum" if reduction == "mean" else reduction
-    loss = losses.nll_loss(weight * log_p, target, summed, ignored, smoothing)
-    return loss / -losses.nll_loss(weight, target, "sum", ignored) if reduction == "mean" else loss
+        return None
+    weight = weight if is_array(weight) else np.asarray(weight)
+    return by_channel(weight, scores).astype(scores.dtype)
 
 
 @composition(kind="loss")
@@ -97,7 +107,8 @@ def cross_entropy(
     target           class numbers 0..C-1, (N, ...) or (); or the probabilities p of the classes,
                      floats of the shape of the input: the loss is -sum of p log softmax(input)
     reduction        "mean", "sum" or "none"
-    weight           a factor for each class, (C,). With class numbers, "mean" is a weighted mean
+    weight           a factor for each class, (C,). With class numbers, "mean" is a weighted mean,
+                     and the weight can have no gradient
     ignore_index     targets with this number do not count
     label_smoothing  the part of the target, in [0, 1], that is spread over all classes
                      (Szegedy et al. 2016, arXiv:1512.00567)
@@ -111,11 +122,13 @@ def cross_entropy(
     given = target if is_array(target) else np.asarray(target)
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
-        p = p if weight is None else p * by_channel(weight, input)
-        return _reduced(-np.sum(p * log_softmax(input, axis), axis=axis), reduction)
+        log_p = log_softmax(input, axis)
+        p = p if weight is None else p * _class_weights(weight, log_p)
+        return _reduced(-np.sum(p * log_p, axis=axis), reduction)
     target, ignored = _checked(input, target, reduction, ignore_index)
     log_p = log_softmax(input, axis)
-    return _nll(log_p, target, weight, reduction, ignored, label_smoothing)
+    weight = _class_weights(weight, log_p)
+    return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing, weight)
 
 
 @composition(kind="loss")
@@ -126,7 +139,9 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     errors see cross_entropy.
     """
     target, ignored = _checked(input, target, reduction, ignore_index)
-    return _nll(floats(input), target, weight, reduction, ignored)
+    log_p = floats(input)
+    weight = _class_weights(weight, log_p)
+    return losses.nll_loss(log_p, target, reduction, ignored, weight=weight)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
@@ -177,9 +192,10 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
-    delta = min(delta, np.finfo(d.dtype).max)  # inf * 0 would be nan
+    # Beyond this limit d^2/2 overflows. A larger delta would too, and inf * 0 is nan.
+    delta = min(delta, 2 * math.sqrt(np.finfo(d.dtype).max / 2))
     near = np.clip(d, -delta, delta)
-    return _reduced(0.5 * np.square(near) + delta * np.absolute(d - near), reduction)
+    return _reduced(0.5 * near * near + delta * np.absolute(d - near), reduction)
 
 
 @composition(kind="loss")
@@ -216,9 +232,9 @@ def binary_cross_entropy_with_logits(
     input, target = _equal_shapes(input, target)
     if not getattr(target, "requires_grad", False):
         target = _probabilities("targets", target)
-    positive = target if pos_weight is None else pos_weight * target
+    positive = _weighted("pos_weight", pos_weight, target)
     entries = positive * softplus(-input) + (1 - target) * softplus(input)
-    return _reduced(entries, reduction, weight)
+    return _reduced(_weighted("weight", weight, entries), reduction)
 
 
 def _log(p):
@@ -237,7 +253,7 @@ def binary_cross_entropy(input: Operand, target: Operand, reduction="mean", *, w
     target = _probabilities("targets", target)
     input = _probabilities("probabilities", input)
     entries = -target * _log(input) - (1 - target) * _log(1 - input)
-    return _reduced(entries, reduction, weight)
+    return _reduced(_weighted("weight", weight, entries), reduction)
 
 
 @composition(kind="loss")
@@ -260,6 +276,7 @@ def kl_div(input: Operand, target: Operand, reduction="mean"):
 
 
 @composition
+@in_float32
 def normalize(x: Operand, p=2.0, dim=1, eps=1e-12):
     """x divided by its p-norm along `dim`, or by eps where the norm is smaller."""
     return x / np.maximum(np.linalg.norm(x, p, axis=dim, keepdims=True), eps)
@@ -271,8 +288,7 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     if x1.shape != getattr(x2, "shape", None):
         shape = np.broadcast_shapes(np.shape(x1), np.shape(x2))
         x1, x2 = (np.broadcast_to(x, shape) for x in (x1, x2))
-    x1, x2 = (x / np.maximum(np.linalg.norm(x, axis=dim, keepdims=True), eps) for x in (x1, x2))
-    return np.sum(x1 * x2, axis=dim)
+    return np.sum(normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps), axis=dim)
 
 
 @composition(kind="loss")

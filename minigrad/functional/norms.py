@@ -6,7 +6,8 @@ subtracts no mean.
 eps       keeps the divisor away from 0
 momentum  the step of running statistics towards the statistics of a batch: usually from 0 to 1
 
-All functions raise ValueError for other shapes. batch_norm (in training), group_norm and
+For x in float16 they compute in float32 and return float16: squares of numbers above 255 would
+overflow. All functions raise ValueError for other shapes. batch_norm (in training), group_norm and
 instance_norm also raise ValueError for means of a single entry.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from ..array import is_foreign
 from ..noise import effect
 from ..ops import reductions, standardize
-from ..ops.elementwise import floats
+from ..ops.elementwise import floats, in_float32
 from ..registry import composition
 from ..types import Ints, Operand
 from .checks import by_channel, check_channels, check_divides, check_shapes
@@ -46,8 +47,8 @@ def batch_norm(
     running statistics; TypeError for running statistics that are not arrays of floats.
     """
     check_channels(x)
-    is_half = training and x.dtype == np.float16
-    x = x.astype(np.float32) if is_half else x  # squares of numbers above 255 would overflow
+    is_half = x.dtype == np.float16
+    x = x.astype(np.float32) if is_half else x  # not in_float32: the running statistics move
     mean, variance = running_mean, running_var
     if training:
         axes = (0, *range(2, x.ndim))
@@ -84,6 +85,7 @@ def as_shape(sizes):
 
 
 @composition
+@in_float32
 def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1e-5):
     """Normalises each sample of x (..., *normalized_shape) over its last axes.
 
@@ -100,11 +102,13 @@ def layer_norm(x: Operand, normalized_shape: Ints, weight=None, bias=None, eps=1
 
 
 @composition
+@in_float32
 def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
     """Divides each sample of x (..., *normalized_shape) by its root of the mean square.
 
     Zhang & Sennrich 2019 (arXiv:1910.07467). eps is added to the mean square; by default it is the
-    machine epsilon of the dtype. For other arguments and errors see layer_norm.
+    machine epsilon of the dtype, for float16 of float32. For other arguments and errors see
+    layer_norm.
     """
     x = floats(x)
     eps = np.finfo(x.dtype).eps if eps is None else eps
@@ -114,6 +118,7 @@ def rms_norm(x: Operand, normalized_shape: Ints, weight=None, eps=None):
 
 
 @composition
+@in_float32
 def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
     """Normalises each group of C / num_groups channels of each sample of x (N, C, ...).
 
@@ -130,6 +135,7 @@ def group_norm(x: Operand, num_groups: int, weight=None, bias=None, eps=1e-5):
 
 
 @composition
+@in_float32
 def instance_norm(x: Operand, *, weight=None, bias=None, eps=1e-5):
     """Normalises each channel of each sample of x (N, C, ...).
 

@@ -11,8 +11,10 @@ groups       the number of groups of channels, each with its own filters
 
 Sizes, strides, paddings and dilations are a whole number, or one for each axis. An axis of n
 entries has (n + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 windows; ceil_mode=True
-of the pools rounds the quotient up. All functions raise ValueError for x, weights or biases of
-other shapes, for settings out of range, and for a window larger than x.
+of the pools rounds the quotient up. Pools compute whole numbers in float64.
+
+All functions raise ValueError for x, weights or biases of other shapes, for settings out of range,
+and for a window larger than x.
 """
 
 import math
@@ -25,9 +27,10 @@ import numpy as np
 
 from ..engine import Tensor
 from ..ops import windows
+from ..ops.elementwise import floats
 from ..registry import composition
 from ..types import Ints, Operand, P
-from .checks import by_channel, check_axes, check_channels, check_divides, each
+from .checks import by_channel, check_axes, check_channels, check_divides, check_shapes, each
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "unfold", "fold"]
 __all__ += ["max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"]
@@ -100,7 +103,8 @@ def _conv_transpose(
     extra = each("output_padding", output_padding, rank, 0)
     if any(e >= s for e, s in zip(extra, stride)):
         raise ValueError(f"output_padding {extra} must be smaller than the stride {stride}.")
-    covered = windows.covered(x.shape[2:], window.size, stride, dilation)
+    out = each("each axis of x", x.shape[2:], rank, 1)
+    covered = windows.covered(out, window.size, stride, dilation)
     space = tuple(map(sum, zip(covered, extra)))
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
@@ -158,7 +162,8 @@ def _adaptive_avg_pool(rank, x: Operand, output_size):
     output_size is a number, or (rows, columns) in which None leaves an axis as it is.
 
     Section i of an axis of n goes from floor(i n / output_size) to ceil((i + 1) n / output_size).
-    Raises ValueError for another x or output_size.
+    A nan or infinity in x reaches all sections of its row and column. Raises ValueError for another
+    x or output_size.
     """
     for axis, inside in _sections(rank, x, output_size):
         x = _mixed(x, axis, inside / inside.sum(axis=0))
@@ -195,13 +200,12 @@ def interpolate(x: Operand, size=None, scale_factor=None, mode="nearest", align_
                    axis and "bilinear" for two: between the two nearest entries it is linear
     align_corners  for the linear modes. True: the first and last entries of the result are the
                    first and last entries of x. False: the result covers x from edge to edge, half
-                   an entry further at each end
+                   an entry further at each end. A nan or infinity in x reaches its row and column
 
     Raises ValueError for another mode, if not exactly one of size and scale_factor is given, and if
     an axis would have size 0.
     """
-    check_channels(x, 3)
-    rank = x.ndim - 2
+    rank = check_channels(x, 3)
     space = each("each axis of x", x.shape[2:], rank, 1)
     linear = {1: "linear", 2: "bilinear"}.get(rank, "nearest")
     if mode not in ("nearest", linear):
@@ -234,8 +238,7 @@ def unfold(x: Operand, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0,
 
     Raises ValueError for shapes and settings that do not fit.
     """
-    check_channels(x, 3)
-    rank = x.ndim - 2
+    rank = check_channels(x, 3)
     window = Window(rank, kernel_size, stride, padding, dilation)
     y = np.moveaxis(window.unfold(_padded(x, window.padding)), range(-rank, 0), range(2, 2 + rank))
     column, out = y.shape[1 : 2 + rank], y.shape[2 + rank :]
@@ -321,9 +324,9 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
     shape = np.shape(weight)
     window = Window(rank, shape[2:], stride, padding, dilation)
     check_divides("groups", groups, filters=shape[0])
-    channels = shape[0] if transposed else shape[1] * groups
-    if np.ndim(bias) > 1:
-        raise ValueError(f"bias must have one axis, got shape {np.shape(bias)}.")
+    sizes = shape[0], shape[1] * groups
+    filters, channels = sizes[::-1] if transposed else sizes
+    check_shapes((filters,), bias=bias)
     if x.shape[1] != channels:
         raise ValueError(
             f"x {x.shape}: weight {shape} with groups={groups} takes {channels} channels."
@@ -337,6 +340,7 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
     The shares are None if all entries count.
     """
     check_axes(x, LAYOUTS[rank])
+    x = floats(x, np.float64)  # whole numbers have no -inf
     window, space, shares = Window(rank, *settings), x.shape[2:], None
     beyond = [(0, n) for n in window.beyond(space)] if ceil_mode else [(0, 0)] * rank
     padding = [(before, after + n) for (before, after), (_, n) in zip(window.padding, beyond)]
@@ -355,7 +359,7 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
 def _sections(rank, x, output_size):
     """Yields (axis, mask) for each axis of the space of x. mask[j, i]: is j in section i?"""
     check_axes(x, LAYOUTS[rank])
-    space, sizes = x.shape[2:], output_size
+    space, sizes = each("each axis of x", x.shape[2:], rank, 1), output_size
     if isinstance(sizes, (tuple, list)) and len(sizes) == rank:
         sizes = [n if m is None else m for m, n in zip(sizes, space)]
     sizes = each("output_size", space if sizes is None else sizes, rank, 1)
@@ -366,5 +370,5 @@ def _sections(rank, x, output_size):
 
 def _mixed(x, axis, shares):
     """Mixtures of the entries of x along an axis, by their shares (entries, mixtures)."""
-    shares = shares.astype(np.result_type(x.dtype, np.float16))  # whole numbers become floats
-    return np.moveaxis(np.moveaxis(x, axis, -1) @ shares, -1, axis)
+    x = floats(x, np.float64)
+    return np.moveaxis(np.moveaxis(x, axis, -1) @ shares.astype(x.dtype), -1, axis)

@@ -5,6 +5,7 @@ from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
+from functools import partial
 from inspect import Signature, signature
 from itertools import chain
 from reprlib import recursive_repr
@@ -68,8 +69,10 @@ def _members(container, prefix=""):
 
 
 def _is_own_kind(value):
-    """Whether a list or dict is a module of a user's class, with attributes and a forward."""
-    return isinstance(value, Module) and type(value) not in (ModuleList, ModuleDict)
+    """Whether a list or dict is a module with a forward or with attributes of its own."""
+    if type(value) in (ModuleList, ModuleDict):
+        return not vars(value).keys() <= {"_buffers", "training"}
+    return isinstance(value, Module)
 
 
 def _is_data(value):
@@ -282,6 +285,7 @@ class Module(metaclass=ModuleClass):
         If the hook returns a value other than None, this value replaces the output. Returns a
         handle: handle.remove() removes the hook.
         """
+        hook = partial(hook)  # two hooks may be one function
         self._hooks = (*self._hooks, hook)
 
         def remove():
@@ -495,7 +499,7 @@ class Container(Module):
 
     It is a module too, so it has parameters() and state_dict(). An attribute of a module may also
     be a plain list or dict. In all four cases the entries are children of the module that has the
-    attribute. A subclass of ModuleList or ModuleDict is itself the child: it has a forward.
+    attribute. A ModuleList or ModuleDict with attributes, or of a subclass, is itself the child.
     """
 
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__
@@ -524,7 +528,7 @@ class Sequential(Module):
 
     Without names the keys are PyTorch's, 0, 1, ... A module may be any function of one argument.
     A slice of a Sequential is a Sequential too. Raises TypeError for a class and for an argument
-    that cannot be called, ValueError for a name that every Sequential has, such as `forward`.
+    that cannot be called, ValueError for a name that is taken, such as `forward`.
     """
 
     def __init__(self, *modules: Callable[..., Any], **named: Callable[..., Any]):
@@ -533,7 +537,7 @@ class Sequential(Module):
 
     def _add(self, name, module):
         if name in vars(self) or hasattr(type(self), name):
-            raise ValueError(f"Sequential: every Sequential has a {name!r}. Rename the module.")
+            raise ValueError(f"Sequential: the name {name!r} is taken. Rename the module.")
         self._put(name, module)
         self._order = (*self._order, name)
 
@@ -542,6 +546,10 @@ class Sequential(Module):
             needed = "must be a module or a function, not a class"
             raise TypeError(f"Sequential: {name} {needed}; got {module!r:.60}.")
         setattr(self, name, module)
+
+    def __delattr__(self, name):
+        super().__delattr__(name)
+        self._order = tuple(n for n in self._order if n != name)
 
     def forward(self, x: Any) -> Any:
         """x, through the first module, then the second one, and so on."""

@@ -31,17 +31,18 @@ def floats(x, dtype=None):
 
 
 def in_float32(function: Callable[P, Any]) -> Callable[P, Any]:
-    """Decorates a forward or a rule: for float16 it computes in float32 and returns float16.
+    """Decorates a function of arrays: for float16 it computes in float32 and returns float16.
 
-    In float16 a count, or a sum of many exponentials, overflows above 65,504.
+    In float16 a count, a square, or a sum of many exponentials overflows above 65,504.
     """
 
     @wraps(function)
-    def run(*args):
-        if args[0].dtype.char != "e":  # the character of float16
-            return function(*args)
+    def run(x, *args, **settings):
+        if x.dtype.char != "e":  # the character of float16
+            return function(x, *args, **settings)
+        args = x, *args
         wide = [a.astype(np.float32) if getattr(a, "dtype", None) == "e" else a for a in args]
-        return function(*wide).astype(np.float16)
+        return function(*wide, **settings).astype(np.float16)
 
     return run
 

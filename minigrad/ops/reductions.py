@@ -113,8 +113,7 @@ def _standardize_rule(g, out, x, axis, eps):
     return along / np.sqrt(var(x, axis, keepdims=True) + eps)
 
 
-@op(x=in_float32(_standardize_rule))
-@in_float32
+@op(x=_standardize_rule)
 def standardize(x, axis, eps):
     """(x - mean) / sqrt(variance + eps) over `axis`, where variance = mean((x - mean)^2)."""
     out = _centred(x, axis)

@@ -568,3 +568,62 @@ def test_all_targets_but_the_ignored_one_must_be_classes():
         lambda x: F.cross_entropy(x, np.array([0, -100, 2]), label_smoothing=0.2),
         leaf(normal(3, 4)),
     )
+
+
+# --------------------------------------------------------------------------------- weights of losses
+
+
+@pytest.mark.parametrize("absent", [math.inf, math.nan, 1.0])
+@pytest.mark.parametrize("ignored", [-100, 1])
+def test_the_weight_of_a_class_that_no_target_has_changes_nothing(absent, ignored):
+    w, target = np.array([2.0, 0.5, absent, 3.0]), np.array([0, 1, 3, 1, 0])
+    x, kept = leaf(normal(5, 4)), target != ignored
+    for reduction in "mean", "sum", "none":
+        loss = F.cross_entropy(x, target, reduction, weight=w, ignore_index=ignored)
+        logs = np.log(soft_reference(x.data, 1))
+        entries = np.where(kept, -w[target] * logs[np.arange(5), target], 0)
+        right = {
+            "none": entries,
+            "sum": entries.sum(),
+            "mean": entries.sum() / w[target[kept]].sum(),
+        }
+        np.testing.assert_allclose(loss.data, right[reduction], rtol=1e-12)
+        (g,) = mg.grad(loss.sum(), x)
+        factor = kept * w[target] / (w[target[kept]].sum() if reduction == "mean" else 1)
+        slope = soft_reference(x.data, 1) - one_hot(x.shape, target)
+        np.testing.assert_allclose(g.data, factor[:, None] * slope, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 2.0, 3.0]])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_targets_that_are_all_ignored_give_no_gradient(weight, smoothing):
+    x = leaf(normal(2, 3))
+    settings = {"weight": weight, "label_smoothing": smoothing}
+    with np.errstate(invalid="ignore"):
+        loss = F.cross_entropy(x, np.full(2, -100), **settings)
+    assert np.isnan(loss.item()) and not mg.grad(loss, x)[0].data.any()
+
+
+def test_weights_of_classes_do_not_change_the_dtype():
+    x = leaf(normal(2, 3), np.float32)
+    assert F.cross_entropy(x, [0, 2], weight=np.arange(3.0)).dtype == np.float32
+    with pytest.raises(
+        TypeError, match="cross_entropy: nll_loss has no rule for its argument weight"
+    ):
+        F.cross_entropy(x, [0, 2], weight=leaf(np.ones(3)))
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+def test_a_weight_that_would_make_the_loss_larger_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name} of shape \(3, 1\) does not broadcast to \(3,\)"):
+        F.binary_cross_entropy_with_logits(normal(3), np.ones(3), **{name: np.ones((3, 1))})
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_huber_with_a_delta_of_infinity_is_half_the_square(dtype):
+    x = leaf([0.5, -3.0, 200.0, 350.0], dtype)
+    loss = F.huber_loss(x, np.zeros(4, dtype), "none", math.inf)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(loss.data, x.data.astype(float) ** 2 / 2, rtol=1e-3)
+    loss.backward(np.full(4, 3, dtype))
+    np.testing.assert_allclose(x.grad.data, 3 * x.data, rtol=1e-3)

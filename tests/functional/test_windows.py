@@ -296,11 +296,11 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         (lambda: F.conv2d(x4, w4, groups=3), "conv2d: groups=3 does not divide filters=4"),
         (
             lambda: F.conv2d(x4, w4, np.zeros(3)),
-            r"conv2d: convolve of .* and \(3,\): operands could not be broadcast",
+            r"conv2d: bias must have shape \(4,\), got \(3,\)",
         ),
         (
             lambda: F.conv2d(x4, w4, np.zeros((4, 1))),
-            r"conv2d: bias must have one axis, got shape \(4, 1\)",
+            r"conv2d: bias must have shape \(4,\), got \(4, 1\)",
         ),
         (
             lambda: F.conv2d(x4, w4, dilation=3),
@@ -359,6 +359,12 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         (
             lambda: F.interpolate(x4, size=3, mode="cubic"),
             r"interpolate: mode of x \(2, 3, 5, 5\) must be \"nearest\" or \"bilinear\", got 'cubic'",
+        ),
+        (lambda: F.adaptive_avg_pool1d(np.ones((2, 3, 0)), 2), "each axis of x must be .* >= 1"),
+        (lambda: F.adaptive_max_pool2d(x4[..., :0], 2), "each axis of x must be .* >= 1"),
+        (
+            lambda: F.conv_transpose1d(np.ones((0, 3, 0)), np.ones((3, 2, 2))),
+            "conv_transpose1d: each axis of x must be .* >= 1",
         ),
         (lambda: F.unfold(x4, 6), "unfold of .*: a window of 6 does not fit into an axis of 5"),
         (

@@ -1325,7 +1325,7 @@ def test_all_masks_are_the_same_after_the_same_seed():
     "name", ["forward", "training", "train", "penalty", "weight_penalty", "_order"]
 )
 def test_a_sequential_refuses_the_names_of_its_own_attributes(name):
-    with pytest.raises(ValueError, match=f"Sequential: every Sequential has a '{name}'"):
+    with pytest.raises(ValueError, match=f"Sequential: the name '{name}' is taken"):
         nn.Sequential(**{name: nn.Tanh()})
 
 

@@ -735,3 +735,14 @@ def test_in_evaluation_a_mean_far_from_zero_costs_no_more_digits_than_x_has_lost
         rtol=1e-5,
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_of_float16_is_float16_in_both_modes(training):
+    layer, x = nn.BatchNorm1d(3).train(training), (9 * normal(8, 3)).astype(np.float16)
+    layer.running_mean[:] = 2
+    out = layer(leaf(x, np.float16))
+    assert out.dtype == np.float16 and layer.running_mean.dtype == np.float32
+    wide = x.astype(float)
+    mean, var = (wide.mean(0), wide.var(0)) if training else (2, 1)
+    close(out.data, (wide - mean) / np.sqrt(var + 1e-5), rtol=2e-3, atol=2e-3)

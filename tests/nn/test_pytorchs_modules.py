@@ -11,6 +11,8 @@ import minigrad as mg
 import minigrad.functional as F
 from minigrad import modes, nn, optim
 from minigrad.check import check_graph
+from minigrad.graph import nodes
+from minigrad.names import leaf_names
 
 
 class Net(nn.Module):
@@ -108,12 +110,25 @@ def test_what_a_subclass_of_a_container_holds_itself_is_trained_saved_and_evalua
     assert repr(net).splitlines()[1:3] == ["  (stack): Stack(", "    (drop): Dropout(p=0.5)"]
 
 
+def test_what_a_list_gets_later_is_found_by_the_module_around_it():
+    net = nn.Module()
+    net.layers = nn.ModuleList([nn.Linear(2, 2)])
+    net.layers.scale, net.layers.drop = nn.Parameter([2.0]), nn.Dropout()
+    keys = "layers.scale", "layers.0.weight", "layers.0.bias"
+    assert tuple(name for name, _ in net.named_parameters()) == keys
+    assert not net.eval().layers.drop.training and not net.layers.training
+    for twin in copy.deepcopy(net), pickle.loads(pickle.dumps(net)):
+        assert tuple(twin.state_dict()) == keys
+
+
 def test_a_list_of_parameters():
     weights = nn.ParameterList([nn.Parameter(np.ones(2)), leaf([3.0])])
     net = nn.Module()
     net.weights = weights
     assert [name for name, _ in net.named_parameters()] == ["weights.0", "weights.1"]
     assert all(type(w) is nn.Parameter for w in weights.parameters())
+    net.forward = lambda x: x * weights[1]
+    assert [*leaf_names(nodes(net(np.ones(1)))).values()] == ["weights.1"]
 
 
 def test_sequential_grows():
@@ -135,6 +150,9 @@ def test_sequential_grows():
     with pytest.raises(TypeError, match="must be a module or a function"):
         net[0] = nn.Linear
     assert len(net) == 5
+    delattr(net, "1")
+    assert len(net) == 4 and [*net] == [net[0], net[1], net[2], net[3]]
+    assert net(normal(4, 2)).shape == (4, 5)
 
 
 def test_apply_children_and_requires_grad():
@@ -183,6 +201,14 @@ def test_forward_hooks():
     double.remove()
     close(layer(x), plain)
     assert len(seen) == 1 and copy.deepcopy(layer)(x).shape == (3, 2)
+
+    def doubled(m, args, out):
+        return 2 * out
+
+    first, _ = (layer.register_forward_hook(doubled) for _ in range(2))
+    close(layer(x), 4 * plain)
+    first.remove()
+    close(layer(x), 2 * plain)
 
 
 # ------------------------------------------------------------------------------------- noise, terms
