@@ -138,10 +138,12 @@ def sign_of_det(a):
 @implements(np.linalg.matrix_power)
 def matrix_power(a, n):
     """The matrix product of n copies of a; for negative n, of its inverse."""
+    if np.ndim(a) < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"matrix_power of {np.shape(a)}: square matrices are needed.")
     if n < 0:
         return np.linalg.matrix_power(np.linalg.inv(a), -n)
     if n < 2:
-        return a @ eye_like(a) if n else np.broadcast_to(eye_like(a), a.shape) + 0 * a
+        return np.reshape(a, a.shape) if n else np.ones_like(a) * eye_like(a)
     half = np.linalg.matrix_power(a, n // 2)
     return half @ half @ a if n % 2 else half @ half
 
@@ -317,6 +319,8 @@ def vector_norm(x, ord, axis, keepdims):
     if ord == 0:
         return np.sum((x != 0).astype(x.dtype), **settings)
     total = np.sum(np.absolute(x) ** ord, **settings)
+    if ord < 0:
+        return total ** (1 / ord)
     return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
 
 
