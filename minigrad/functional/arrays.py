@@ -125,7 +125,7 @@ def tile(x, reps):
 def full_like(x, fill_value):
     """An array of the shape and dtype of x with `fill_value` everywhere."""
     fill = fill_value if isinstance(fill_value, Tensor) else Tensor(fill_value, dtype=x.dtype)
-    return np.ones_like(x) * fill.astype(x.dtype)
+    return np.ones_like(x) * np.broadcast_to(fill.astype(x.dtype), np.shape(x))
 
 
 @implements(np.hstack)
@@ -175,13 +175,13 @@ def trace(x, offset=0, axis1=0, axis2=1):
 @implements(np.tril)
 def tril(x, k=0):
     """x with zeros above diagonal k of its last two axes."""
-    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0)
+    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, False)  # False widens no dtype
 
 
 @implements(np.triu)
 def triu(x, k=0):
     """x with zeros below diagonal k of its last two axes."""
-    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0, x)
+    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), False, x)
 
 
 @implements(np.outer)
