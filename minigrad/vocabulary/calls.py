@@ -33,7 +33,10 @@ def wider(function):
 def otherwise(function, args, keywords, error):
     """The NumPy function on arguments for which its op or composition raised `error`."""
     if function in forms:
-        result = forms[function](*args, **keywords)
+        try:
+            result = forms[function](*args, **keywords)
+        except errors.WRONG_CALL as wrong:
+            raise errors.named(wrong, function.__name__)  # noqa: B904 (it has its cause)
         if result is not NotImplemented:
             return result
     own = numpy_functions.get(function)

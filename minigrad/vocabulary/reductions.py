@@ -27,7 +27,7 @@ def average(x, axis=None, weights=None, *, keepdims=False):
     """
     x = floats(x, np.float64)
     weights = np.ones_like(data_of(x)) if weights is None else weights
-    if axis is not None and np.ndim(weights) == 1:
+    if axis is not None and np.ndim(weights) == 1 < x.ndim:
         weights = np.broadcast_to(weights, np.moveaxis(x, axis, -1).shape)
         weights = np.moveaxis(weights, -1, axis)
     check_shapes(x.shape, weights=weights)
