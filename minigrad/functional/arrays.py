@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..array import implements
 from ..engine import Tensor
 from ..ops.indexing import at, plain
-from .checks import require_whole, whole_numbers
+from .checks import whole_numbers
 
 
 def _flat(x, axis):
@@ -139,19 +139,6 @@ def hstack(arrays):
 def vstack(arrays):
     """Arrays joined along axis 0, vectors as rows. Raises ValueError if shapes differ."""
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (1, -1)) for a in arrays], axis=0)
-
-
-@implements(np.diff)
-def diff(x, n=1, axis=-1):
-    """The differences of neighbours along `axis`, taken n times.
-
-    Raises ValueError unless n is a whole number >= 0.
-    """
-    require_whole("n", n, 0)
-    for _ in range(n):
-        after, before = _along(x, axis, slice(1, None), slice(None, -1))
-        x = after - before
-    return x
 
 
 @implements(np.diagonal)

@@ -159,5 +159,15 @@ def stack(arrays, axis=0):
 
 @implements(np.einsum)
 def einsum(subscripts, *operands, optimize=True):
-    """The op einsum. It chooses the order of the products itself and ignores `optimize`."""
+    """The op einsum. It chooses the order of the products itself and ignores `optimize`.
+
+    The labels may be lists: einsum(x, [0, 1], y, [1, 2], [0, 2]).
+    """
+    if not isinstance(subscripts, str):
+        given = subscripts, *operands
+        lists = given[1::2] if len(given) % 2 == 0 else (*given[1::2], given[-1])
+        texts = ["".join("..." if i is ... else linalg.LETTERS[i] for i in row) for row in lists]
+        operands = given[:-1:2]
+        inputs, output = texts[: len(operands)], texts[len(operands) :]
+        subscripts = "->".join([",".join(inputs), *output])
     return linalg.einsum(subscripts, *operands)

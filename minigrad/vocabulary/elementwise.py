@@ -5,6 +5,7 @@ nan_to_num passes no gradient where it replaces an entry.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -79,9 +80,9 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     return np.where(x == np.inf, high, np.where(x == -np.inf, low, x))
 
 
-def _of_floats(function):
-    """`function` of x; of whole numbers x, it computes in the floats that NumPy makes of them."""
-    return lambda x: function(floats(x, np.result_type(x.dtype, np.float16)))
+def _scaled(function, x):
+    """function(x) of a function that multiplies x by a number."""
+    return x * function(x.dtype.type(1))
 
 
 def _of_numbers(function):
@@ -90,9 +91,8 @@ def _of_numbers(function):
 
 
 numpy_functions |= {
-    **dict.fromkeys((np.deg2rad, np.radians), _of_floats(lambda x: x * (math.pi / 180))),
-    **dict.fromkeys((np.rad2deg, np.degrees), _of_floats(lambda x: x * (180 / math.pi))),
-    np.fabs: _of_floats(np.absolute),
+    **{f: partial(_scaled, f) for f in (np.deg2rad, np.radians, np.rad2deg, np.degrees)},
+    np.fabs: lambda x: np.absolute(floats(x, np.result_type(x.dtype, np.float16))),
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
     np.around: np.round,

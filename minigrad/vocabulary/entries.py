@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import data_of, implements, is_array, numpy_functions
 from ..ops.indexing import plain
-from .calls import mapped, tensors, wider
+from .calls import mapped, tensors
 
 arguments = cache(signature)
 
@@ -91,14 +91,3 @@ def select(condlist, choicelist, default=0):
     for condition, choice in [*zip(condlist, choicelist, strict=True)][::-1]:
         out = np.where(condition, choice, out)
     return out
-
-
-@wider(np.pad)
-def pad(x, pad_width, mode="constant", **settings):
-    """x padded with its own entries: "edge", "wrap", "reflect" or "symmetric".
-
-    Raises ValueError for NumPy's other modes, and TypeError for their settings.
-    """
-    if settings or mode not in ("edge", "wrap", "reflect", "symmetric"):
-        return NotImplemented
-    return moved(np.pad)(x, pad_width, mode)

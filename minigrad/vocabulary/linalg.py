@@ -13,10 +13,8 @@ import numpy as np
 
 from ..array import entries_of, implements, numpy_functions
 from ..ops.elementwise import floats
-from ..ops.linalg import LETTERS
 from ..ops.reductions import _product_of_others, restored
 from ..registry import on_data, op
-from .calls import wider
 
 # -------------------------------------------------------------------------------------- products
 
@@ -59,17 +57,6 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
         raise ValueError(f"cross of {x.shape} and {y.shape}: vectors of size 3 are needed.")
     turned = [a[..., [1, 2, 0]] * b[..., [2, 0, 1]] for a, b in ((x, y), (y, x))]
     return np.moveaxis(turned[0] - turned[1], -1, axisc)
-
-
-@wider(np.einsum)
-def einsum(*operands, **settings):
-    """np.einsum with lists of labels: einsum(x, [0, 1], y, [1, 2], [0, 2])."""
-    if isinstance(operands[0], str):
-        return NotImplemented
-    lists = operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1])
-    texts = ["".join("..." if i is ... else LETTERS[i] for i in labels) for labels in lists]
-    inputs = texts[: len(operands) // 2]
-    return np.einsum("->".join([",".join(inputs), *texts[len(inputs) :]]), *operands[:-1:2])
 
 
 numpy_functions |= {

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..array import data_of, implements, numpy_functions
-from ..functional.arrays import _flat
-from ..functional.checks import check_shapes
+from ..functional.arrays import _along, _flat
+from ..functional.checks import check_shapes, require_whole
 from ..ops.elementwise import floats
 from ..ops.indexing import plain
 from ..registry import on_data, op
-from .calls import accumulate, wider
+from .calls import accumulate
 
 
 @implements(np.average)
@@ -199,15 +199,24 @@ numpy_functions |= {
 # ------------------------------------------------------------------------ differences and integrals
 
 
-@wider(np.diff)
-def diff(x, n=1, axis=-1, **ends):
-    """The n-th differences along `axis`, of x with `prepend` before it and `append` after it."""
-    if not ends or n == 0:
-        return NotImplemented
-    one = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
-    ends = {name: np.broadcast_to(a, one) if np.ndim(a) == 0 else a for name, a in ends.items()}
-    parts = [ends.get("prepend"), x, ends.get("append")]
-    return np.diff(np.concatenate([a for a in parts if a is not None], axis), n, axis)
+@implements(np.diff)
+def diff(x, n=1, axis=-1, prepend=None, append=None):
+    """The n-th differences along `axis`, of x with `prepend` before it and `append` after it.
+
+    Raises ValueError unless n is a whole number >= 0.
+    """
+    require_whole("n", n, 0)
+    if n == 0:
+        return x
+    axis = normalize_axis_index(axis, x.ndim)
+    one = *x.shape[:axis], 1, *x.shape[axis + 1 :]
+    parts = [a for a in (prepend, x, append) if a is not None]
+    if len(parts) > 1:
+        x = np.concatenate([a if np.ndim(a) else np.broadcast_to(a, one) for a in parts], axis)
+    for _ in range(n):
+        after, before = _along(x, axis, slice(1, None), slice(None, -1))
+        x = after - before
+    return x
 
 
 @implements(np.trapezoid)
@@ -249,9 +258,3 @@ def _gradient(f, axis, spacing):
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
 on_data(np.array_equiv)
-
-
-@wider(np.where)
-def where(condition, *branches):
-    """The positions where the condition holds, as np.nonzero gives them."""
-    return NotImplemented if branches else np.nonzero(condition)
