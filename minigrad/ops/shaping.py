@@ -61,11 +61,11 @@ def _pad_rule(g, out, x, pad_width, mode, constant_values):
 
 
 @op(numpy=np.pad, x=_pad_rule)
-def pad(x, pad_width, mode="constant", constant_values=0):
-    """x with entries around it: `constant_values`, or its own in one of NumPy's MODES.
+def pad(x, pad_width, mode="constant", constant_values=None):
+    """x with `constant_values` around it, by default 0, or with its own entries in another mode.
 
     pad_width  n, (before, after) or one such pair for each axis. Raises TypeError for a dict.
-    mode       Raises ValueError for another mode.
+    mode       One of MODES. Raises ValueError for another one.
     """
     if isinstance(pad_width, dict):
         raise TypeError(
@@ -73,7 +73,7 @@ def pad(x, pad_width, mode="constant", constant_values=0):
         )
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} has no rule; {', '.join(MODES)} have")
-    settings = {"constant_values": constant_values} if mode == "constant" else {}
+    settings = {} if constant_values is None else {"constant_values": constant_values}
     return np.pad(x, pad_width, mode, **settings)
 
 

@@ -25,24 +25,22 @@ logaddexp2 = op(
     y=lambda g, out, x, y: g * sigmoid((y - x) * math.log(2)),
 )
 cbrt = op(np.cbrt, x=lambda g, out, x: g / (3 * out * out))
+
+
+def _over(x, radius):
+    """x / radius, but 0 for the radius 0, where x is 0 too."""
+    return x / (radius + (radius == 0))
+
+
 hypot = op(
     np.hypot,
-    x=lambda g, out, x, y: g * x / (out + (out == 0)),
-    y=lambda g, out, x, y: g * y / (out + (out == 0)),
+    x=lambda g, out, x, y: g * _over(x, out),
+    y=lambda g, out, x, y: g * _over(y, out),
 )
-
-
-def _over_square(x, y):
-    """x / (x^2 + y^2), but 0 at 0. The squares would leave the range of float32 early."""
-    radius = np.hypot(x, y)
-    radius = radius + (radius == 0)
-    return x / radius / radius
-
-
-arctan2 = op(
+arctan2 = op(  # x^2 + y^2 would leave the range of float32 early
     np.arctan2,
-    x=lambda g, out, x, y: g * _over_square(y, x),
-    y=lambda g, out, x, y: -g * _over_square(x, y),
+    x=lambda g, out, x, y: g * _over(_over(y, np.hypot(x, y)), np.hypot(x, y)),
+    y=lambda g, out, x, y: -g * _over(_over(x, np.hypot(x, y)), np.hypot(x, y)),
 )
 
 

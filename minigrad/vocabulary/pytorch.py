@@ -40,7 +40,7 @@ SAME = {name: setting for setting, name in OTHER_NAMES.items()}
 SAME |= {"dims": "axis", "dim0": "axis1", "dim1": "axis2"}
 
 
-def numpys(keywords):
+def in_numpys_words(keywords):
     """The keywords with NumPy's names. A list of axes becomes a tuple."""
     return {
         SAME.get(name, name): tuple(value) if name == "dim" and type(value) is list else value
@@ -52,7 +52,7 @@ def spelled(function):
     """A NumPy function with PyTorch's keywords."""
 
     def call(*args, **keywords):
-        return function(*args, **numpys(keywords))
+        return function(*args, **in_numpys_words(keywords))
 
     call.__name__, call.__doc__ = function.__name__, f"np.{function.__name__}."
     return call
@@ -167,7 +167,7 @@ def by_keywords(op, args, others):
     Raises TypeError for other keywords, and for std and var with dim= but no correction=.
     """
     others = {name: value for name, value in others.items() if value is not None}
-    given, renamed, dtype = dict(zip(op.names, args)), numpys(others), None
+    given, renamed, dtype = dict(zip(op.names, args)), in_numpys_words(others), None
     for name in renamed.keys() & given.keys():
         if given[name] is not op.defaults.get(name):
             raise TypeError(f"{op.name}() got multiple values for argument {name!r}")

@@ -41,15 +41,11 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
 
     The divisor is n - ddof, by default n - 1, with `bias` n.
     """
-    given = [a for a in (m, y) if a is not None]
-    if max(map(np.ndim, given)) > 2:
-        shapes = " and ".join(str(np.shape(a)) for a in given)
-        raise ValueError(f"cov of {shapes}: vectors or matrices are needed.")
-    x = np.concatenate([np.atleast_2d(a if rowvar else np.transpose(a)) for a in given])
-    x = x.astype(np.float64)
+    given = [a if rowvar else np.transpose(a) for a in (m, y) if a is not None]
+    x = np.concatenate([np.atleast_2d(a) for a in given]).astype(np.float64)
     lost = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
-    return np.squeeze(centred @ centred.T / max(0, x.shape[1] - lost))
+    return np.squeeze(np.einsum("ij,kj->ik", centred, centred) / max(0, x.shape[1] - lost))
 
 
 @implements(np.corrcoef)

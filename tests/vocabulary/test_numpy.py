@@ -253,7 +253,7 @@ ENTRIES = {
     "int64": [2**62, 2**62 + 2**20, 3, 0, 2**62, 5, 7, 1, 1],  # a sum of three wraps around
     "float16": [1, -2, 0.5, NAN, 3, -0.0, 2, 2, 1],
     "float32": [1, INF, 0.5, 0, 3, -0.0, 2, 2, -1],
-    "float64": [1, 7, 0.5, NAN, INF, -0.5, 2, 2, 1e300],
+    "float64": [1, 7, 0.5, NAN, INF, -0.5, 2, 2, 1e100],
 }
 ARGUMENTS = """x; x, axis=0; x, axis=-1, keepdims=True; x, y; y, x; [x, y]; [x, y], axis=-1
     x, [1, -1]; x, axis=0, ddof=1; x, ddof=3; x, rowvar=False; x, (3, 1, 3); x, np.argsort(y)
