@@ -147,7 +147,7 @@ def pinv(a, rcond=None, hermitian=False):
 
     The rank must stay the same nearby, or there is no derivative.
     """
-    return np.linalg.pinv(a, rcond, hermitian)
+    return np.linalg.pinv(symmetric("pinv", a) if hermitian else a, rcond, hermitian)
 
 
 # ------------------------------------------------------------------------------ factors of matrices

@@ -123,12 +123,12 @@ GRAMMAR = {
     ],
     "other reductions": [
         *each("np.%({a}, axis={axis})", "ptp amax amin nansum nanprod nanmean nanmax nanmin average"),
-        *each("np.%({a}, axis={axis})", "cumprod nancumsum nancumprod sort gradient trapezoid"),
+        *each("np.%({a}, axis={axis})", "cumprod nancumsum nancumprod gradient trapezoid"),
         *each("np.%({a})", "ptp nansum nanmean average cumprod gradient trapezoid"),
         "np.average({a}, axis={axes}, weights=np.abs({same}) + 0.5)", "np.add.reduce({a}, {axes})",
         "np.multiply.reduce({a}, {axis})",
         "np.trapezoid({a}, dx=0.5, axis={axis})", "np.gradient({a}, {n}, axis={axis})",
-        "np.diff({a}, 1, {axis}, prepend={n})", "np.diff({a}, append=0.5)",
+        'np.sort({a}, axis={axis}, kind="stable")', "np.diff({a}, 1, {axis}, prepend={n})", "np.diff({a}, append=0.5)",
         "{a} + np.nanargmax({a}, axis={axis}).sum()",
     ],
     "other products": [
@@ -147,7 +147,7 @@ GRAMMAR = {
         *each("np.%({a}, {b})[`r.randint(0, 1)`]", "broadcast_arrays atleast_2d meshgrid"),
         *each("np.%([{a}, {b}])", "column_stack dstack block"), "np.block([[{a}, {b}], [{b}, {a}]])",
         "np.append({a}, {b})", "np.append({a}, {same}, {axis})", "np.delete({a}, 0, {axis})",
-        "np.insert({a}, 0, {n}, {axis})", "np.resize({a}, (2, 3))", "np.stack(np.unstack({a}), -1)",
+        "np.insert({a}, 0, {n}, {axis})", "np.resize({a}, (2, 3))", "np.stack([*np.unstack({a}), {a}[0]])",
         *each('np.pad({a}, 1, "%")', "edge reflect symmetric wrap"),
         "np.array_split({a}, 2, {axis})[0]", *each("np.%({a}, [1])[1]", "hsplit vsplit dsplit"),
     ],

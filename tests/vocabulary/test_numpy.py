@@ -1,5 +1,7 @@
 """NumPy's functions on Tensors: values, shapes and dtypes are those of NumPy itself."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -208,6 +210,27 @@ def test_results_of_numbers_far_apart_do_not_overflow():
     assert np.linalg.norm(x, np.inf).item() == 128
     assert [np.median(x).item(), np.quantile(x, 0.8).item()] == [-0.5, 76.0]
     assert np.median(Tensor([True, False], name="x")).item() == 0.5
+
+
+INFINITE = """np.median([1, inf, inf]); np.median([-inf, 1])
+    np.median([-inf, inf]); np.gradient([1, nan, 3, 5]); np.gradient([-inf, inf, 1])
+    np.angle([nan, -1.0]); np.imag([inf]); np.linalg.norm([inf, inf], -1)
+    np.linalg.matrix_power([[1, inf], [0, 1]], 1); np.linalg.matrix_power([[1, inf], [0, 1]], 0)"""
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("call", [c.strip() for c in INFINITE.replace("\n", ";").split(";")])
+def test_infinite_and_missing_entries(call):
+    names = {"np": np, "inf": np.inf, "nan": np.nan}
+    data = re.search(r"\[.*\]", call)[0]
+    found = eval(call.replace(data, f"Tensor({data}, name='x')"), names | {"Tensor": Tensor})
+    np.testing.assert_allclose(data_of(found), eval(call, names), rtol=1e-7)
+
+
+def test_the_slope_of_arctan2_at_0_and_for_tiny_numbers():
+    x, y = (Tensor(np.float32([0, 3e-30, 4]), requires_grad=True) for _ in range(2))
+    for g, sign in zip(grad(np.arctan2(x, y).sum(), [x, y]), (1, -1)):
+        np.testing.assert_allclose(g.data, sign * np.array([0, 0.5 / 3e-30, 0.125]), rtol=1e-6)
 
 
 WITHOUT_NAN = """np.nansum(x); np.nanmean(x); np.nanprod(x); np.nanmax(x); np.nanmin(x); np.nanvar(x)
