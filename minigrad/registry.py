@@ -150,7 +150,7 @@ def _text(op, objects):
         otherwise = OTHERWISE.format(args=args)
     head = f"def call({', '.join(signature)}):{otherwise}"
     if isinstance(op, Family):
-        member = f"_op.member(len({op.names[-1]}))"
+        member = f"_op.members[len({op.names[-1]})]"
         run = f"{member}.call({args})" if op.has_fast_members else f"_record({member}, ({args},))"
         return f"{head}\n    return {run}"
     if speed_up:
@@ -188,9 +188,20 @@ class Family(Op):
 
     def __init__(self, *definition):
         super().__init__(*definition)
-        self.member = cache(partial(Member, self))
+        self.members = Members(self)
         # If operands have a rule, vjp calls it once for all of them: fast.py has no text for that.
         self.has_fast_members = bool(speed_up) and not self.rules[-1]
+
+
+class Members(dict):
+    """{number of operands: the Member} of a family. A Member is made when it is needed."""
+
+    def __init__(self, family):
+        self.family = family
+
+    def __missing__(self, count):
+        self[count] = Member(self.family, count)
+        return self[count]
 
 
 class Member(Op):

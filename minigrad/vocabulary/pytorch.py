@@ -168,8 +168,8 @@ def by_keywords(op, args, others):
     """
     others = {name: value for name, value in others.items() if value is not None}
     given, renamed, dtype = dict(zip(op.names, args)), in_numpys_words(others), None
-    for name in renamed.keys() & given.keys():
-        if given[name] is not op.defaults.get(name):
+    for name in renamed:
+        if given.get(name) is not op.defaults.get(name):
             raise TypeError(f"{op.name}() got multiple values for argument {name!r}")
     given |= renamed
     if "dtype" in given and op.name in CAST:

@@ -204,10 +204,10 @@ def diff(x, n=1, axis=-1, prepend=None, append=None):
     require_whole("n", n, 0)
     if n == 0:
         return x
-    axis = normalize_axis_index(axis, x.ndim)
-    one = *x.shape[:axis], 1, *x.shape[axis + 1 :]
-    parts = [a for a in (prepend, x, append) if a is not None]
-    if len(parts) > 1:
+    if prepend is not None or append is not None:
+        axis = normalize_axis_index(axis, x.ndim)
+        one = *x.shape[:axis], 1, *x.shape[axis + 1 :]
+        parts = [a for a in (prepend, x, append) if a is not None]
         x = np.concatenate([a if np.ndim(a) else np.broadcast_to(a, one) for a in parts], axis)
     for _ in range(n):
         after, before = _along(x, axis, slice(1, None), slice(None, -1))
