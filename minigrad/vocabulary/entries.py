@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from ..array import data_of, implements, is_array, numpy_functions
+from ..array import implements, is_array, numpy_functions
 from ..ops.indexing import plain
 from .calls import mapped, tensors
 
@@ -80,8 +80,7 @@ numpy_functions[np.choose] = moved(np.choose, "choices")
 def insert(arr, obj, values, axis=None):
     """arr with `values`, in the dtype of arr, before the positions obj along `axis`."""
     out = moved(np.insert, "arr", "values")(arr, obj, values, axis)
-    dtype = np.asarray(data_of(arr)).dtype
-    return out if out.dtype == dtype else out.astype(dtype)
+    return out.astype(arr.dtype) if is_array(arr) and out.dtype != arr.dtype else out
 
 
 @implements(np.select)
