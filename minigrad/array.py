@@ -43,25 +43,27 @@ def as_array(data, dtype=None):
     """A new contiguous array of `data`. Python floats, also in lists, take the default dtype.
 
     Raises TypeError if `data` are not real numbers or are a Tensor that requires a gradient;
-    ValueError for rows of unequal length.
+    ValueError for rows of unequal length; OverflowError for a number that the dtype cannot hold.
     """
     if isinstance(data, Array):
         data._leave("Tensor(t)", "t.detach() leaves the graph")
         data = data.data
     try:
         array = unmasked(data) if is_array(data) else np.asarray(data)
-    except ValueError as error:  # of rows of different lengths
+        kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
+        if not {*kinds} <= {*"fiub"}:
+            given = f"{type(data).__name__} of dtype {array.dtype}"
+            raise TypeError(f"Tensor: real numbers are needed, got {given}.")
+        is_typed = dtype is not None or is_array(data) or isinstance(data, np.generic)
+        if not is_typed and array.dtype == np.float64:
+            dtype = default_dtype
+        if is_foreign(array):
+            return known(array) if dtype is None else array.astype(dtype)
+        # NumPy refuses the number 300 as an int8, but it casts an array of such numbers.
+        source = data if is_typed and not is_array(data) else array
+        return np.array(source, dtype, order="C")
+    except (ValueError, OverflowError) as error:  # rows of different lengths, numbers out of range
         raise errors.named(error, "Tensor") from None
-    kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
-    if not {*kinds} <= {*"fiub"}:
-        given = f"{type(data).__name__} of dtype {array.dtype}"
-        raise TypeError(f"Tensor: real numbers are needed, got {given}.")
-    is_typed = dtype is not None or is_array(data) or isinstance(data, np.generic)
-    if not is_typed and array.dtype == np.float64:
-        dtype = default_dtype
-    if is_foreign(array):
-        return known(array) if dtype is None else array.astype(dtype)
-    return np.array(array, dtype, order="C")
 
 
 # ------------------------------------------------------------------------------- Tensors and arrays

@@ -60,7 +60,8 @@ class Tensor(Node, metaclass=Shown):  # Shown makes help(Tensor) short
                    results of ops on them are recorded too.
 
     Raises TypeError if `data` are not real numbers or are a Tensor that requires a gradient, and
-    for requires_grad without a float dtype; ValueError for rows of unequal length.
+    for requires_grad without a float dtype; ValueError for rows of unequal length; OverflowError
+    for a number that the dtype cannot hold.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> (x * x).sum().backward()

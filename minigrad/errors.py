@@ -9,7 +9,7 @@ def same_kind(error, message):
     return next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)(message)
 
 
-WRONG_CALL = ValueError, IndexError, TypeError  # the errors of wrong arguments
+WRONG_CALL = ValueError, IndexError, TypeError, OverflowError  # the errors of wrong arguments
 
 
 def named(error, name):

@@ -99,8 +99,8 @@ _op.vjp = vjp
 OBJECTS = {  # the objects in the text, except the op, its forward and rules, and `record`
     "_Tensor": Tensor,
     "_Node": Node,  # isinstance is faster with it than with Tensor
-    "_NUMBERS": (float, int),
-    "_NUMBERS_OR_NONE": (float, int, type(None)),
+    "_NUMBERS": (float, int, bool),
+    "_NUMBERS_OR_NONE": (float, int, type(None), bool),
     "_constant": constant,
     "_in_forward": in_forward,
     "_no_rule": no_rule,

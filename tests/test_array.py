@@ -103,6 +103,12 @@ def test_data_that_are_no_array_of_numbers_are_refused(data, error):
         Tensor(data)
 
 
+@pytest.mark.parametrize("data, dtype", [(300, np.int8), ([[1, -1]], np.uint8), (np.nan, int)])
+def test_a_number_that_the_dtype_cannot_hold_is_refused(data, dtype):
+    with pytest.raises((OverflowError, ValueError), match="^Tensor: "):
+        Tensor(data, dtype=dtype)
+
+
 def test_data_is_copied_and_contiguous():
     array = np.arange(6.0).reshape(2, 3)
     t = Tensor(array.T)

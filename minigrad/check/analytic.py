@@ -74,6 +74,7 @@ ANALYTIC = {
     np.conjugate: np.positive,
     np.remainder: lambda x, y: x - np.floor(np.real(x) / np.real(y)) * y,
     np.logaddexp: lambda x, y: np.maximum(x, y) + np.log1p(np.exp(-_absolute(x - y))),
+    np.logaddexp2: lambda x, y: np.maximum(x, y) + np.log1p(2 ** -_absolute(x - y)) / np.log(2),
     # At x = 0 the slope of x**2.5 is 0, but (i h)**2.5 / h is not quite 0.
     np.power: lambda x, y: np.where((np.real(x) == 0) & (np.real(y) > 1), 0, np.power(x, y)),
     np.sqrt: _sqrt,

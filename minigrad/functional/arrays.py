@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..array import implements
 from ..engine import Tensor
 from ..ops.indexing import at, plain
-from .checks import require_whole, whole_numbers
+from .checks import whole_numbers
 
 
 def _flat(x, axis):
@@ -125,7 +125,7 @@ def tile(x, reps):
 def full_like(x, fill_value):
     """An array of the shape and dtype of x with `fill_value` everywhere."""
     fill = fill_value if isinstance(fill_value, Tensor) else Tensor(fill_value, dtype=x.dtype)
-    return np.ones_like(x) * fill.astype(x.dtype)
+    return np.ones_like(x) * np.broadcast_to(fill.astype(x.dtype), np.shape(x))
 
 
 @implements(np.hstack)
@@ -139,19 +139,6 @@ def hstack(arrays):
 def vstack(arrays):
     """Arrays joined along axis 0, vectors as rows. Raises ValueError if shapes differ."""
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (1, -1)) for a in arrays], axis=0)
-
-
-@implements(np.diff)
-def diff(x, n=1, axis=-1):
-    """The differences of neighbours along `axis`, taken n times.
-
-    Raises ValueError unless n is a whole number >= 0.
-    """
-    require_whole("n", n, 0)
-    for _ in range(n):
-        after, before = _along(x, axis, slice(1, None), slice(None, -1))
-        x = after - before
-    return x
 
 
 @implements(np.diagonal)
@@ -175,13 +162,13 @@ def trace(x, offset=0, axis1=0, axis2=1):
 @implements(np.tril)
 def tril(x, k=0):
     """x with zeros above diagonal k of its last two axes."""
-    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, 0)
+    return np.where(np.tri(*np.shape(x)[-2:], k=k, dtype=bool), x, False)  # False widens no dtype
 
 
 @implements(np.triu)
 def triu(x, k=0):
     """x with zeros below diagonal k of its last two axes."""
-    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), 0, x)
+    return np.where(np.tri(*np.shape(x)[-2:], k=k - 1, dtype=bool), False, x)
 
 
 @implements(np.outer)

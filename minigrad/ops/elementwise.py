@@ -6,7 +6,8 @@ check/analytic.py defines NumPy's functions.
 Kinks, as in PyTorch: at 0, relu, leaky_relu, elu and selu have the slope of their left side
 (0 for relu); |x| has the slope 0; ties of maximum and minimum share the gradient equally, as in max
 and min; clip passes the gradient on at its bounds, unless the lower bound is above the upper one.
-At a nan, relu, maximum and minimum pass the gradient on.
+At a nan, relu, maximum and minimum pass the gradient on. Where their slope is 0, an infinite
+cotangent gives nan, as in sqrt(relu(x)) at x = -1: PyTorch gives 0.
 """
 
 import math

@@ -92,6 +92,9 @@ def _explicit(subscripts, *ndims):
     terms = inputs.split(",")
     free = [c for c in LETTERS if c not in subscripts]
     extra = [n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True)]
+    for labels, n in zip(terms, extra):
+        if n < 0 or n and "..." not in labels:
+            raise ValueError(f"{labels!r} does not have one label for each axis")
     widest = "".join(free[: max((n for t, n in zip(terms, extra) if "..." in t), default=0)])
     if not arrow:
         letters = inputs.replace("...", "").replace(",", "")

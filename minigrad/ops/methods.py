@@ -44,12 +44,14 @@ def transpose(x, *axes: Any) -> Tensor:
 def flatten(x, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """x with the axes from start_dim to end_dim as one axis; by default all.
 
-    Raises ValueError if there are no such axes.
+    Raises ValueError if there are no such axes, or if start_dim comes after end_dim.
     """
     if start_dim == 0 and end_dim == -1:
         return shaping.reshape(x, -1)
     shape = x.shape or (1,)
     start, end = normalize_axis_tuple((start_dim, end_dim), len(shape), "flatten", True)
+    if start > end:
+        raise ValueError(f"flatten of {shape}: axis {start_dim} comes after axis {end_dim}.")
     merged = math.prod(shape[start : end + 1])
     return shaping.reshape(x, (*shape[:start], merged, *shape[end + 1 :]))
 
@@ -157,5 +159,15 @@ def stack(arrays, axis=0):
 
 @implements(np.einsum)
 def einsum(subscripts, *operands, optimize=True):
-    """The op einsum. It chooses the order of the products itself and ignores `optimize`."""
+    """The op einsum. It chooses the order of the products itself and ignores `optimize`.
+
+    The labels may be lists: einsum(x, [0, 1], y, [1, 2], [0, 2]).
+    """
+    if not isinstance(subscripts, str):
+        given = subscripts, *operands
+        lists = given[1::2] if len(given) % 2 == 0 else (*given[1::2], given[-1])
+        texts = ["".join("..." if i is ... else linalg.LETTERS[i] for i in row) for row in lists]
+        operands = given[:-1:2]
+        inputs, output = texts[: len(operands)], texts[len(operands) :]
+        subscripts = "->".join([",".join(inputs), *output])
     return linalg.einsum(subscripts, *operands)

@@ -43,6 +43,8 @@ def _mean_rule(g, out, x, axis, keepdims):
 @in_float32
 def mean(x, axis: Axis = None, keepdims: bool = False):
     """The mean of the entries. Raises ValueError if there are none."""
+    if x.dtype.kind in "iu":  # a sum may wrap around
+        x = x.astype(np.float64)
     out, n = np.add.reduce(x, axis=axis, keepdims=keepdims), count(x, axis)
     if out.size and not n:
         raise ValueError("the mean of no entries is undefined")

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..registry import op
 from ..types import Axis
+from .indexing import scatter
 
 
 @op(numpy=np.reshape, x=lambda g, out, x, shape: np.reshape(g, x.shape))
@@ -48,28 +49,32 @@ def broadcast_to(x, shape):
     return np.broadcast_to(x, shape)
 
 
-def _inside(x, pad_width):
-    """The index of x within its padded array."""
-    widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
-    return tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))
+MODES = "constant", "edge", "reflect", "symmetric", "wrap"
 
 
-@op(numpy=np.pad, x=lambda g, out, x, pad_width, *settings: g[_inside(x, pad_width)])
-def pad(x, pad_width, mode="constant", constant_values=0):
-    """x with `constant_values` around it.
+def _pad_rule(g, out, x, pad_width, mode, constant_values):
+    if mode == "constant":
+        widths = np.broadcast_to(pad_width, (x.ndim, 2)).tolist()
+        return g[tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape))]
+    places = np.pad(np.arange(x.size).reshape(x.shape), pad_width, mode)
+    return np.reshape(scatter(np.ravel(g), (x.size,), places.ravel()), x.shape)
+
+
+@op(numpy=np.pad, x=_pad_rule)
+def pad(x, pad_width, mode="constant", constant_values=None):
+    """x with `constant_values` around it, by default 0, or with its own entries in another mode.
 
     pad_width  n, (before, after) or one such pair for each axis. Raises TypeError for a dict.
-    mode       "constant"; others raise ValueError.
+    mode       One of MODES. Raises ValueError for another one.
     """
     if isinstance(pad_width, dict):
         raise TypeError(
             "pad_width is n, (before, after) or one such pair for each axis, not a dict"
         )
-    if mode != "constant":
-        raise ValueError(
-            f"mode {mode!r} has no rule; constant, edge, wrap, reflect, symmetric have"
-        )
-    return np.pad(x, pad_width, mode, constant_values=constant_values)
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r} has no rule; {', '.join(MODES)} have")
+    settings = {} if constant_values is None else {"constant_values": constant_values}
+    return np.pad(x, pad_width, mode, **settings)
 
 
 def _parts(g, axis, arrays):

@@ -1,8 +1,7 @@
 """Calls of NumPy's functions that are not simply calls of an op or a composition.
 
-A function in `forms` has a second form, for arguments that the first one refuses. On Tensors that
-are not recorded every function of NumPy works: NumPy itself computes on their data. Ufuncs have
-methods, such as np.add.reduce.
+On Tensors that are not recorded every function of NumPy works: NumPy itself computes on their data.
+Ufuncs have methods, such as np.add.reduce.
 """
 
 from functools import partial
@@ -16,26 +15,13 @@ from ..engine import Tensor, constant, wants_gradient
 from ..modes import recording
 from ..ops import logsumexp
 
-forms = {}  # NumPy function -> the composition for arguments that the op of the function refuses
 IN_PLACE = np.copyto, np.fill_diagonal, np.put, np.put_along_axis, np.putmask, np.place
-
-
-def wider(function):
-    """Decorates a second form. It returns NotImplemented for arguments of the first form."""
-
-    def register(composition):
-        forms[function] = composition
-        return composition
-
-    return register
 
 
 def otherwise(function, args, keywords, error):
     """The NumPy function on arguments for which its op or composition raised `error`."""
-    if function in forms:
-        result = forms[function](*args, **keywords)
-        if result is not NotImplemented:
-            return result
+    if function is np.where and len(args) == 1:
+        return np.nonzero(*args)
     own = numpy_functions.get(function)
     if own and (not isinstance(error, TypeError) or joins((args, keywords), is_recorded)):
         raise errors.named(error, function.__name__)

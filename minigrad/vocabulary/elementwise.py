@@ -1,31 +1,46 @@
 """Functions of one entry at a time. Arguments broadcast as in NumPy; names and results are NumPy's.
 
-Kinks: hypot has the gradient 0 at 0, ties of fmax and fmin share the gradient equally. nan_to_num
-passes no gradient where it replaces an entry.
+Kinks: hypot and arctan2 have the gradient 0 at 0, ties of fmax and fmin share the gradient equally.
+nan_to_num passes no gradient where it replaces an entry.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
 from ..array import implements, numpy_functions
-from ..ops import erf
+from ..ops import erf, sigmoid
+from ..ops.comparisons import stop_gradient
 from ..ops.elementwise import floats, from_table, scaled_erfc
 from ..registry import op
 
 arcsinh = op(np.arcsinh, x=lambda g, out, x: g / np.sqrt(1 + x * x))
 arccosh = op(np.arccosh, x=lambda g, out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
 arctanh = op(np.arctanh, x=lambda g, out, x: g / (1 - x * x))
+exp2 = op(np.exp2, x=lambda g, out, x: g * out * math.log(2))
+logaddexp2 = op(
+    np.logaddexp2,
+    x=lambda g, out, x, y: g * sigmoid((x - y) * math.log(2)),
+    y=lambda g, out, x, y: g * sigmoid((y - x) * math.log(2)),
+)
 cbrt = op(np.cbrt, x=lambda g, out, x: g / (3 * out * out))
+
+
+def _over(x, radius):
+    """x / radius, but 0 for the radius 0, where x is 0 too."""
+    return x / (radius + (radius == 0))
+
+
 hypot = op(
     np.hypot,
-    x=lambda g, out, x, y: g * x / (out + (out == 0)),
-    y=lambda g, out, x, y: g * y / (out + (out == 0)),
+    x=lambda g, out, x, y: g * _over(x, out),
+    y=lambda g, out, x, y: g * _over(y, out),
 )
-arctan2 = op(
+arctan2 = op(  # x^2 + y^2 would leave the range of float32 early
     np.arctan2,
-    x=lambda g, out, x, y: g * y / (x * x + y * y),
-    y=lambda g, out, x, y: -g * x / (x * x + y * y),
+    x=lambda g, out, x, y: g * _over(_over(y, np.hypot(x, y)), np.hypot(x, y)),
+    y=lambda g, out, x, y: -g * _over(_over(x, np.hypot(x, y)), np.hypot(x, y)),
 )
 
 
@@ -55,10 +70,17 @@ def sinc(x):
 @implements(np.nan_to_num)
 def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     """x with numbers for nan and the infinities; by default 0 and the limits of the dtype."""
+    if x.dtype.kind != "f":
+        return np.copy(x)
     high = np.finfo(x.dtype).max if posinf is None else posinf
     low = np.finfo(x.dtype).min if neginf is None else neginf
     x = np.where(np.isnan(x), nan, x)
     return np.where(x == np.inf, high, np.where(x == -np.inf, low, x))
+
+
+def _scaled(function, x):
+    """function(x) of a function that multiplies x by a number."""
+    return x * function(x.dtype.type(1))
 
 
 def _of_numbers(function):
@@ -67,16 +89,13 @@ def _of_numbers(function):
 
 
 numpy_functions |= {
-    np.exp2: lambda x: np.power(2.0, x),
-    np.logaddexp2: lambda x, y: np.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2),
-    **dict.fromkeys((np.deg2rad, np.radians), lambda x: x * (math.pi / 180)),
-    **dict.fromkeys((np.rad2deg, np.degrees), lambda x: x * (180 / math.pi)),
-    np.fabs: lambda x: np.absolute(floats(x, np.float64)),
+    **{f: partial(_scaled, f) for f in (np.deg2rad, np.radians, np.rad2deg, np.degrees)},
+    np.fabs: lambda x: np.absolute(floats(x, np.result_type(x.dtype, np.float16))),
     np.fmax: _of_numbers(np.maximum),
     np.fmin: _of_numbers(np.minimum),
     np.around: np.round,
     **dict.fromkeys((np.conjugate, np.real), np.positive),  # from here on x is real
-    np.imag: lambda x: 0 * x,
+    np.imag: np.zeros_like,
     np.isreal: lambda x: np.isnan(x) | True,
-    np.angle: lambda x, deg=False: np.signbit(x).astype(x.dtype) * (180 if deg else math.pi),
+    np.angle: lambda x, deg=False: np.arctan2(0, stop_gradient(x)) * (180 / math.pi if deg else 1),
 }

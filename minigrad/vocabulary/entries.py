@@ -7,12 +7,13 @@ entries with the resulting numbers. So all arguments, shapes and errors are NumP
 
 from functools import cache, partial
 from inspect import signature
+from itertools import accumulate
 
 import numpy as np
 
 from ..array import implements, is_array, numpy_functions
 from ..ops.indexing import plain
-from .calls import mapped, tensors, wider
+from .calls import mapped, tensors
 
 arguments = cache(signature)
 
@@ -39,16 +40,24 @@ def _numbered(x, arrays):
     if isinstance(x, (list, tuple)) and tensors(x):
         return type(x)([_numbered(part, arrays) for part in x])
     if not is_array(x):
-        x = np.asarray(x, arrays[0].dtype if arrays and isinstance(x, (int, float)) else None)
+        is_number = arrays and isinstance(x, (int, float))
+        x = np.asarray(x, np.result_type(arrays[0].dtype, x) if is_number else None)
     first = 1 + sum(a.size for a in arrays)
     arrays.append(x)
     return np.arange(first, first + x.size).reshape(x.shape)
 
 
 def _picked(arrays, numbers):
-    """The entries of the arrays with these numbers; 0 for the number 0."""
+    """The entries of the arrays with these numbers; 0 for the number 0.
+
+    Of several arrays, a list of numbers has a part for each.
+    """
     if isinstance(numbers, (list, tuple)):
-        return type(numbers)([_picked(arrays, n) for n in numbers])
+        starts = accumulate((a.size for a in arrays), initial=0)
+        parts = [([a], n - start) for a, n, start in zip(arrays, numbers, starts)]
+        if len(arrays) == 1:
+            parts = [(arrays, n) for n in numbers]
+        return type(numbers)([_picked(*part) for part in parts])
     if len(arrays) == 1 and np.all(numbers):
         return np.ravel(arrays[0])[numbers - 1]
     entries = [np.ravel(a) for a in arrays]
@@ -64,8 +73,14 @@ MOVING = (
 )
 numpy_functions |= {function: moved(function) for function in MOVING}
 numpy_functions[np.append] = moved(np.append, "arr", "values")
-numpy_functions[np.insert] = moved(np.insert, "arr", "values")
 numpy_functions[np.choose] = moved(np.choose, "choices")
+
+
+@implements(np.insert)
+def insert(arr, obj, values, axis=None):
+    """arr with `values`, in the dtype of arr, before the positions obj along `axis`."""
+    out = moved(np.insert, "arr", "values")(arr, obj, values, axis)
+    return out.astype(arr.dtype) if is_array(arr) and out.dtype != arr.dtype else out
 
 
 @implements(np.select)
@@ -75,14 +90,3 @@ def select(condlist, choicelist, default=0):
     for condition, choice in [*zip(condlist, choicelist, strict=True)][::-1]:
         out = np.where(condition, choice, out)
     return out
-
-
-@wider(np.pad)
-def pad(x, pad_width, mode="constant", **settings):
-    """x padded with its own entries: "edge", "wrap", "reflect" or "symmetric".
-
-    Raises ValueError for NumPy's other modes, and TypeError for their settings.
-    """
-    if settings or mode not in ("edge", "wrap", "reflect", "symmetric"):
-        return NotImplemented
-    return moved(np.pad)(x, pad_width, mode)

@@ -13,10 +13,8 @@ import numpy as np
 
 from ..array import entries_of, implements, numpy_functions
 from ..ops.elementwise import floats
-from ..ops.linalg import LETTERS
 from ..ops.reductions import _product_of_others, restored
 from ..registry import on_data, op
-from .calls import wider
 
 # -------------------------------------------------------------------------------------- products
 
@@ -59,17 +57,6 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
         raise ValueError(f"cross of {x.shape} and {y.shape}: vectors of size 3 are needed.")
     turned = [a[..., [1, 2, 0]] * b[..., [2, 0, 1]] for a, b in ((x, y), (y, x))]
     return np.moveaxis(turned[0] - turned[1], -1, axisc)
-
-
-@wider(np.einsum)
-def einsum(*operands, **settings):
-    """np.einsum with lists of labels: einsum(x, [0, 1], y, [1, 2], [0, 2])."""
-    if isinstance(operands[0], str):
-        return NotImplemented
-    lists = operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1])
-    texts = ["".join("..." if i is ... else LETTERS[i] for i in labels) for labels in lists]
-    inputs = texts[: len(operands) // 2]
-    return np.einsum("->".join([",".join(inputs), *texts[len(inputs) :]]), *operands[:-1:2])
 
 
 numpy_functions |= {
@@ -138,10 +125,12 @@ def sign_of_det(a):
 @implements(np.linalg.matrix_power)
 def matrix_power(a, n):
     """The matrix product of n copies of a; for negative n, of its inverse."""
+    if np.ndim(a) < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"matrix_power of {np.shape(a)}: square matrices are needed.")
     if n < 0:
         return np.linalg.matrix_power(np.linalg.inv(a), -n)
     if n < 2:
-        return a @ eye_like(a) if n else np.broadcast_to(eye_like(a), a.shape) + 0 * a
+        return np.reshape(a, a.shape) if n else np.ones_like(a) * eye_like(a)
     half = np.linalg.matrix_power(a, n // 2)
     return half @ half @ a if n % 2 else half @ half
 
@@ -158,7 +147,7 @@ def pinv(a, rcond=None, hermitian=False):
 
     The rank must stay the same nearby, or there is no derivative.
     """
-    return np.linalg.pinv(a, rcond, hermitian)
+    return np.linalg.pinv(symmetric("pinv", a) if hermitian else a, rcond, hermitian)
 
 
 # ------------------------------------------------------------------------------ factors of matrices
@@ -317,6 +306,8 @@ def vector_norm(x, ord, axis, keepdims):
     if ord == 0:
         return np.sum((x != 0).astype(x.dtype), **settings)
     total = np.sum(np.absolute(x) ** ord, **settings)
+    if ord < 0:
+        return total ** (1 / ord)
     return np.where(total == 0, 0, np.where(total == 0, 1, total) ** (1 / ord))
 
 

@@ -40,11 +40,19 @@ SAME = {name: setting for setting, name in OTHER_NAMES.items()}
 SAME |= {"dims": "axis", "dim0": "axis1", "dim1": "axis2"}
 
 
+def in_numpys_words(keywords):
+    """The keywords with NumPy's names. A list of axes becomes a tuple."""
+    return {
+        SAME.get(name, name): tuple(value) if name == "dim" and type(value) is list else value
+        for name, value in keywords.items()
+    }
+
+
 def spelled(function):
     """A NumPy function with PyTorch's keywords."""
 
     def call(*args, **keywords):
-        return function(*args, **{SAME.get(name, name): v for name, v in keywords.items()})
+        return function(*args, **in_numpys_words(keywords))
 
     call.__name__, call.__doc__ = function.__name__, f"np.{function.__name__}."
     return call
@@ -88,9 +96,10 @@ def gather(x, dim, index):
 
 def argsort(x, dim=-1, descending=False, stable=False):
     """The positions that sort x along `dim`."""
-    if descending:
-        x = -x if x.dtype.kind == "f" else ~x  # -x of uint8 would wrap around
-    return np.argsort(x, axis=dim, kind="stable" if stable else None)
+    if not descending:
+        return np.argsort(x, axis=dim, kind="stable" if stable else None)
+    last = np.shape(x)[dim] - 1  # from the end, so that nan comes first and ties keep their order
+    return last - np.flip(np.argsort(np.flip(x, dim), axis=dim, kind="stable"), dim)
 
 
 def sort(x, dim=-1, descending=False, stable=False):
@@ -139,7 +148,7 @@ FUNCTIONS = {f.__name__: f for f in (*OPS, norm, t, gather, argsort, sort, topk,
     "index_select": lambda x, dim, index: np.take(x, index, dim),
     "max": _extreme(np.argmax, np.max, np.maximum),
     "min": _extreme(np.argmin, np.min, np.minimum),
-    "chunk": lambda x, chunks, dim=0: split(x, max(1, -(-x.shape[dim] // chunks)), dim),
+    "chunk": lambda x, chunks, dim=0: split(x, -(-x.shape[dim] // chunks) or 1, dim),
     "unbind": lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
     "det": np.linalg.det,
     "inverse": np.linalg.inv,
@@ -158,10 +167,16 @@ def by_keywords(op, args, others):
     Raises TypeError for other keywords, and for std and var with dim= but no correction=.
     """
     others = {name: value for name, value in others.items() if value is not None}
-    given = dict(zip(op.names, args))
-    given |= {SAME.get(name, name): value for name, value in others.items()}
+    given, renamed, dtype = dict(zip(op.names, args)), in_numpys_words(others), None
+    for name in renamed:
+        if given.get(name) is not op.defaults.get(name):
+            raise TypeError(f"{op.name}() got multiple values for argument {name!r}")
+    given |= renamed
     if "dtype" in given and op.name in CAST:
-        given["x"] = given["x"].astype(given.pop("dtype"))
+        dtype = np.dtype(given.pop("dtype"))
+        if dtype.kind != "f" and op.name in ("mean", "var", "std"):
+            raise TypeError(f"{op.name}: a float dtype is needed, not {dtype}.")
+        given["x"] = given["x"].astype(dtype)
     if unknown := given.keys() - {*op.names}:
         raise TypeError(f"{op.name}() got an unexpected keyword argument {min(unknown)!r}")
     if "dim" in others or "keepdim" in others:
@@ -169,7 +184,8 @@ def by_keywords(op, args, others):
             return FUNCTIONS[op.name](given["x"], given["axis"], given["keepdims"])
         if "ddof" in given and "correction" not in others:
             raise TypeError(f"{op.name}: say correction=1, PyTorch's default, or 0, NumPy's.")
-    return record(op, tuple(given[name] for name in op.names))
+    out = record(op, tuple(given[name] for name in op.names))
+    return out if dtype is None or dtype == out.dtype else out.astype(dtype)
 
 
 # ------------------------------------------------------------------------------- making of tensors
@@ -234,6 +250,11 @@ ONLY_METHODS = {name: lambda x, dtype=dtype: x.astype(dtype) for name, dtype in 
 METHODS = {name: f for name, f in (MODULE | ONLY_METHODS).items() if name in later.METHODS}
 for name, method in METHODS.items():
     setattr(Tensor, name, method)
+
+known = {function.__name__: form for function, form in array.numpy_functions.items()}
+for name, function in (known | MODULE | ONLY_METHODS).items():
+    if "<" in getattr(function, "__qualname__", ""):  # of a lambda: Python's errors show it
+        function.__qualname__ = name
 
 # -------------------------------------------------------------------------------------- in place
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..array import data_of, implements, numpy_functions
-from ..functional.arrays import _flat
-from ..functional.checks import check_shapes
+from ..functional.arrays import _along, _flat
+from ..functional.checks import check_shapes, require_whole
 from ..ops.elementwise import floats
 from ..ops.indexing import plain
 from ..registry import on_data, op
-from .calls import accumulate, wider
+from .calls import accumulate
 
 
 @implements(np.average)
@@ -27,7 +27,7 @@ def average(x, axis=None, weights=None, *, keepdims=False):
     """
     x = floats(x, np.float64)
     weights = np.ones_like(data_of(x)) if weights is None else weights
-    if axis is not None and np.ndim(weights) == 1:
+    if axis is not None and np.ndim(weights) == 1 < x.ndim:
         weights = np.broadcast_to(weights, np.moveaxis(x, axis, -1).shape)
         weights = np.moveaxis(weights, -1, axis)
     check_shapes(x.shape, weights=weights)
@@ -41,12 +41,11 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
 
     The divisor is n - ddof, by default n - 1, with `bias` n.
     """
-    rows = [np.atleast_2d(a) for a in (m, y) if a is not None]
-    x = np.concatenate([a if rowvar or len(a) == 1 else a.T for a in rows], axis=0)
-    x = x.astype(np.float64)
+    given = [a if rowvar else np.transpose(a) for a in (m, y) if a is not None]
+    x = np.concatenate([np.atleast_2d(a) for a in given]).astype(np.float64)
     lost = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
-    return np.squeeze(centred @ centred.T / (x.shape[1] - lost))
+    return np.squeeze(np.einsum("ij,kj->ik", centred, centred) / max(0, x.shape[1] - lost))
 
 
 @implements(np.corrcoef)
@@ -68,10 +67,15 @@ def _filled(function, fill):
 
 
 def _extreme(function, fill):
-    """_filled(function, fill), but nan where all entries are nan."""
-    return lambda x, axis=None, **kept: np.where(
-        np.all(np.isnan(x), axis, **kept), np.nan, _filled(function, fill)(x, axis, **kept)
-    )
+    """`function` of the entries that are not nan; nan if there are none."""
+
+    def extreme(x, axis=None, **kept):
+        if x.dtype.kind != "f":  # whole numbers are never nan
+            return function(x, axis, **kept)
+        out = _filled(function, fill)(x, axis, **kept)
+        return np.where(np.all(np.isnan(x), axis, **kept), np.nan, out)
+
+    return extreme
 
 
 def _counts(x, axis, keepdims):
@@ -81,14 +85,17 @@ def _counts(x, axis, keepdims):
 
 def nanmean(x, axis=None, keepdims=False):
     """The mean of the entries that are not nan."""
+    x = floats(x, np.float64)
     return np.nansum(x, axis=axis, keepdims=keepdims) / _counts(x, axis, keepdims)
 
 
 def nanvar(x, axis=None, ddof=0, keepdims=False):
     """The variance of the entries that are not nan."""
+    x = floats(x, np.float64)
     deviations = np.where(np.isnan(x), 0, x - nanmean(x, axis, True))
     total = np.sum(np.square(deviations), axis=axis, keepdims=keepdims)
-    return total / (_counts(x, axis, keepdims) - ddof)
+    degrees = _counts(x, axis, keepdims) - ddof
+    return total / np.where(degrees > 0, degrees, np.nan)
 
 
 def nanstd(x, axis=None, ddof=0, keepdims=False):
@@ -171,7 +178,8 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     places = np.asarray(np.quantile(np.arange(n), plain("the shares q", q), method=method))
     below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))
     share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
-    out = below + (above - below) * np.reshape(share, places.shape + (1,) * len(rest))
+    gap = np.where(np.isinf(below) & (above != -below), 0, above - below)  # no inf - inf
+    out = below + gap * np.reshape(share, places.shape + (1,) * len(rest))
     out = np.where(np.any(np.isnan(rows), axis=0), np.nan, out)
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     return np.reshape(out, places.shape + kept) if keepdims else out
@@ -187,15 +195,24 @@ numpy_functions |= {
 # ------------------------------------------------------------------------ differences and integrals
 
 
-@wider(np.diff)
-def diff(x, n=1, axis=-1, **ends):
-    """The n-th differences along `axis`, of x with `prepend` before it and `append` after it."""
-    if not ends:
-        return NotImplemented
-    one = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
-    ends = {name: np.broadcast_to(a, one) if np.ndim(a) == 0 else a for name, a in ends.items()}
-    parts = [ends.get("prepend"), x, ends.get("append")]
-    return np.diff(np.concatenate([a for a in parts if a is not None], axis), n, axis)
+@implements(np.diff)
+def diff(x, n=1, axis=-1, prepend=None, append=None):
+    """The n-th differences along `axis`, of x with `prepend` before it and `append` after it.
+
+    Raises ValueError unless n is a whole number >= 0.
+    """
+    require_whole("n", n, 0)
+    if n == 0:
+        return x
+    if prepend is not None or append is not None:
+        axis = normalize_axis_index(axis, x.ndim)
+        one = *x.shape[:axis], 1, *x.shape[axis + 1 :]
+        parts = [a for a in (prepend, x, append) if a is not None]
+        x = np.concatenate([a if np.ndim(a) else np.broadcast_to(a, one) for a in parts], axis)
+    for _ in range(n):
+        after, before = _along(x, axis, slice(1, None), slice(None, -1))
+        x = after - before
+    return x
 
 
 @implements(np.trapezoid)
@@ -226,19 +243,14 @@ def gradient(f, *varargs, axis=None):
 
 
 def _gradient(f, axis, spacing):
-    """The derivative along an axis: the mean of the slopes on both sides."""
+    """The derivative along an axis: slopes between neighbours at the ends, central ones between."""
     if f.shape[axis] < 2:
         raise ValueError(f"gradient of {f.shape}: axis {axis} needs two entries.")
-    slopes = np.moveaxis(np.diff(f, axis=axis) / spacing, axis, -1)
-    slopes = np.concatenate([slopes[..., :1], slopes, slopes[..., -1:]], axis=-1)
-    return np.moveaxis((slopes[..., 1:] + slopes[..., :-1]) / 2, -1, axis)
+    f = np.moveaxis(f, axis, -1)
+    slopes, central = np.diff(f) / spacing, (f[..., 2:] - f[..., :-2]) / (2 * spacing)
+    slopes = np.concatenate([slopes[..., :1], central, slopes[..., -1:]], axis=-1)
+    return np.moveaxis(slopes, -1, axis)
 
 
 numpy_functions[np.flatnonzero] = lambda x: np.nonzero(np.ravel(x))[0]
 on_data(np.array_equiv)
-
-
-@wider(np.where)
-def where(condition, *branches):
-    """The positions where the condition holds, as np.nonzero gives them."""
-    return NotImplemented if branches else np.nonzero(condition)

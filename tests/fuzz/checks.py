@@ -360,7 +360,7 @@ def errors_name_the_function(case):
     expected, found = refusal(line, PLAIN | case.numpys(case.wide)), refusal(line, names)
     if expected is None or isinstance(expected, (Refused, AttributeError)):
         return
-    told = re.match(r"(?:np\.|a )?(\w+)(?::| of )", str(found))
+    told = re.match(r"(?:np\.|a )?(\w+)(?::| of | only )", str(found))
     if found and not (told and told[1] in {*FUNCTIONS, *re.findall(r"\w+", line), "tensor"}):
         raise Wrong(f"{line}: the error names no function: {found!r}")
     # Of a number NumPy's sum takes axis 0, and its mean does not: here both do.

@@ -99,12 +99,22 @@ def choice(sign):
 WHOLE = np.floor, np.ceil, np.trunc, np.floor_divide
 COMPARED = np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.sign
 TESTED = np.rint, np.isfinite, np.logical_not, np.logical_and, np.logical_or
+TESTED += np.isnan, np.isinf, np.signbit
 ANALYTIC = {
     np.absolute: lambda x: x * np.sign(x),
     np.maximum: choice(1),
     np.minimum: choice(-1),
     np.remainder: lambda x, y: x - np.floor_divide(x, y) * y,
+    np.fmax: choice(1),
+    np.fmin: choice(-1),
     np.logaddexp: lambda x, y: np.log(np.exp(x) + np.exp(y)),
+    np.logaddexp2: lambda x, y: np.log(2**x + 2**y) / math.log(2),
+    np.cbrt: lambda x: x ** (1 / 3),  # the numbers that it gets are positive, as y is here:
+    np.hypot: lambda x, y: np.sqrt(x * x + y * y),
+    np.arctan2: lambda x, y: np.arctan(x / y),
+    **dict.fromkeys((np.deg2rad, np.radians), lambda x: x * (math.pi / 180)),
+    **dict.fromkeys((np.rad2deg, np.degrees), lambda x: x * (180 / math.pi)),
+    np.fabs: lambda x: x * np.sign(x),
 }
 
 
@@ -141,9 +151,15 @@ class Plain(np.ndarray):
         if function is np.dot:
             ranks = [np.ndim(x) for x in args]
             refuse(min(ranks) > 0 and max(ranks) > 2)
-        refuse(function in (np.take, np.repeat) and "axis" in keywords and not np.ndim(args[0]))
+        refuse(function is np.average and not np.size(args[0]))
+        along = np.take, np.repeat, np.cumprod, np.nancumprod
+        refuse(function in along and "axis" in keywords and not np.ndim(args[0]))
+        if function is np.sort:
+            x, axis = args[0], keywords["axis"]
+            refuse(not x.ndim)
+            return np.take_along_axis(x, x.argsort(axis), axis)
         # NumPy 2.4 writes beyond the end of an empty result.
-        refuse(function is np.einsum and not all(map(np.size, args[1:])))
+        refuse(function is np.einsum and not all(map(np.size, args)))
         return plain(super().__array_function__(function, types, args, keywords))
 
     def __getitem__(self, index):

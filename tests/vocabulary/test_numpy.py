@@ -1,9 +1,11 @@
 """NumPy's functions on Tensors: values, shapes and dtypes are those of NumPy itself."""
 
+import re
+
 import numpy as np
 import pytest
 
-from minigrad.array import data_of
+from minigrad.array import data_of, numpy_functions
 from minigrad.check import gradcheck, gradgradcheck
 from minigrad.check.samples import tensors
 from minigrad.check.samples.case import cases, flat
@@ -210,6 +212,27 @@ def test_results_of_numbers_far_apart_do_not_overflow():
     assert np.median(Tensor([True, False], name="x")).item() == 0.5
 
 
+INFINITE = """np.median([1, inf, inf]); np.median([-inf, 1])
+    np.median([-inf, inf]); np.gradient([1, nan, 3, 5]); np.gradient([-inf, inf, 1])
+    np.angle([nan, -1.0]); np.imag([inf]); np.linalg.norm([inf, inf], -1)
+    np.linalg.matrix_power([[1, inf], [0, 1]], 1); np.linalg.matrix_power([[1, inf], [0, 1]], 0)"""
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("call", [c.strip() for c in INFINITE.replace("\n", ";").split(";")])
+def test_infinite_and_missing_entries(call):
+    names = {"np": np, "inf": np.inf, "nan": np.nan}
+    data = re.search(r"\[.*\]", call)[0]
+    found = eval(call.replace(data, f"Tensor({data}, name='x')"), names | {"Tensor": Tensor})
+    np.testing.assert_allclose(data_of(found), eval(call, names), rtol=1e-7)
+
+
+def test_the_slope_of_arctan2_at_0_and_for_tiny_numbers():
+    x, y = (Tensor(np.float32([0, 3e-30, 4]), requires_grad=True) for _ in range(2))
+    for g, sign in zip(grad(np.arctan2(x, y).sum(), [x, y]), (1, -1)):
+        np.testing.assert_allclose(g.data, sign * np.array([0, 0.5 / 3e-30, 0.125]), rtol=1e-6)
+
+
 WITHOUT_NAN = """np.nansum(x); np.nanmean(x); np.nanprod(x); np.nanmax(x); np.nanmin(x); np.nanvar(x)
     np.nanvar(x, ddof=1); np.nanstd(x); np.nancumsum(x)[-1]; np.nancumprod(x)[-1]; np.nan_to_num(x)
     np.fmax(x, 2.0); np.where(np.isnan(x), 0, x); np.nanstd(x[None], axis=1, keepdims=True)"""
@@ -241,3 +264,70 @@ def test_gradients_are_right(sample):
         return [a for a in parts(sample.call(*xs)) if a.requires_grad]
 
     assert gradcheck(recorded, tensors(sample.inputs()))
+
+
+# ------------------------------------------------------------------------ every function, any dtype
+
+NAN, INF = np.nan, np.inf
+ENTRIES = {
+    "bool": [1, 0, 0, 1, 1, 0, 1, 1, 0],
+    "int8": [100, 120, 1, 0, 127, 126, -3, 2, 2],
+    "uint8": [200, 120, 1, 0, 255, 126, 3, 2, 2],
+    "int64": [2**62, 2**62 + 2**20, 3, 0, 2**62, 5, 7, 1, 1],  # a sum of three wraps around
+    "float16": [1, -2, 0.5, NAN, 3, -0.0, 2, 2, 1],
+    "float32": [1, INF, 0.5, 0, 3, -0.0, 2, 2, -1],
+    "float64": [1, 7, 0.5, NAN, INF, -0.5, 2, 2, 1e100],
+}
+ARGUMENTS = """x; x, axis=0; x, axis=-1, keepdims=True; x, y; y, x; [x, y]; [x, y], axis=-1
+    x, [1, -1]; x, axis=0, ddof=1; x, ddof=3; x, rowvar=False; x, (3, 1, 3); x, np.argsort(y)
+    x > 1, x, y; [x > 1], [y]; "ii", x; "i,i", x, y; x, dtype="int16"; x, ord=-1"""
+NUMBERS = """x, 1; x, 0.5; x, -1, 0; x, 1, axis=0; x, 0.25, 0; 1, x; x, 2, 0, 1.5
+    [1, 0, 2], [x, 0.5, 2]; x, -1; x, prepend=1, n=0"""
+CALLS = {  # code: whether the dtype of the result is NumPy's; beside a Tensor a number widens none
+    compile(f"f({given.strip()})", given.strip(), "eval"): rows is ARGUMENTS
+    for rows in (ARGUMENTS, NUMBERS)
+    for given in rows.replace("\n", ";").split(";")
+}
+LARGE = "tile", "resize", "repeat", "pad", "broadcast_to"  # y would be a size
+OPEN = "partition", "argpartition", "empty_like", "cholesky", "eigh", "eigvalsh"  # results differ
+FUNCTIONS = {f for f in numpy_functions if not f.__name__.startswith(OPEN)}
+
+
+def outcome(function, call, arrays):
+    """The result as a list; None if it is refused or is no array of numbers."""
+    try:
+        found = eval(call, {"f": function, "np": np, **arrays})
+    except (TypeError, ValueError, IndexError, OverflowError, AttributeError, MemoryError):
+        return None
+    listed = [a for part in parts(found) for a in parts(part)]
+    numbers = [np.asarray(data_of(a)) for a in listed]
+    return numbers if all(a.dtype.kind in "biuf" and a.size < 1000 for a in numbers) else None
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("function", sorted(FUNCTIONS, key=str), ids=lambda f: f.__name__)
+def test_what_it_accepts_of_any_dtype_has_the_result_of_numpy(function):
+    accepted = function.__name__ in ("array_repr", "array_str", "array2string", "result_type")
+    for dtype, entries in ENTRIES.items():
+        shapes = [(3, 3), (4,)] if dtype != "float32" else [(3, 3), (4,), (), (2, 2, 2)]
+        for shape in shapes:
+            size = np.prod(shape, dtype=int)
+            x, y = (np.array(e[:size]).reshape(shape) for e in (entries, entries[::-1]))
+            arrays = {"x": x.astype(dtype), "y": y.astype(dtype)}
+            for call, is_typed in CALLS.items():
+                if "y" in call.co_names and function.__name__ in LARGE:
+                    continue
+                right = outcome(function, call, {n: a.copy() for n, a in arrays.items()})
+                found = outcome(function, call, {n: Tensor(a, name=n) for n, a in arrays.items()})
+                if right is None or found is None:
+                    continue
+                accepted = True
+                what = f"{call.co_filename} of {dtype} {shape}"
+                assert [a.shape for a in found] == [b.shape for b in right], what
+                if is_typed:
+                    assert [a.dtype for a in found] == [b.dtype for b in right], what
+                for a, b in zip(found, right):
+                    if not np.array_equal(a, b, equal_nan=True):
+                        rounding = {"e": 4e-3, "f": 1e-5, "d": 1e-12}.get(b.dtype.char, 0)
+                        np.testing.assert_allclose(a, b, rounding, rounding, err_msg=what)
+    assert accepted

@@ -174,6 +174,24 @@ def test_whole_numbers_are_sorted_downwards(values, dtype):
     assert mg.norm(x).item() == pytest.approx(math.hypot(*values), rel=1e-6)
 
 
+def test_nan_comes_first_downwards_and_ties_keep_their_order():
+    values, indices = mg.tensor([1.0, math.nan, 3.0, 1.0]).sort(descending=True)
+    assert (values[1:].tolist(), indices.tolist()) == ([3, 1, 1], [1, 2, 0, 3])
+
+
+def test_keywords_of_reductions():
+    x = mg.ones(2, 3)
+    assert x.sum(dim=[0, 1]).item() == mg.amax(6 * x, dim=[-1, 0]).item() == 6
+    assert [str(x.sum(dtype=d).dtype) for d in ("int8", "float64")] == ["int8", "float64"]
+    for twice in (lambda: x.sum(0, dim=1), lambda: x.max(axis=0, dim=0), lambda: x.clip(0, min=1)):
+        with pytest.raises(TypeError, match="(sum|max|clip).* got multiple values for argument"):
+            twice()
+    with pytest.raises(TypeError, match="mean: a float dtype is needed, not int8"):
+        x.mean(dtype=np.int8)
+    with pytest.raises(TypeError, match=r"^eye\(\) got an unexpected keyword argument 'size'"):
+        mg.eye(size=2)
+
+
 def test_in_place_on_leaves_outside_the_graph():
     t = mg.zeros(2, 2)
     assert t.add_(1).mul_(3) is t and t.tolist() == [[3, 3], [3, 3]]

@@ -26,6 +26,7 @@ samples = [
     "np.pad(x, [[1, 0], [0, 0]]); np.pad(x, np.array([1, 2])); np.pad(x.T, (1, 0)) | (2, 3)",
     "np.pad(x, whole - 1, 'constant', constant_values=whole) | (1, 2)",
     "np.pad(x, 1) | (2, 1, 2); (); (0,)",
+    cases("np.pad(x, ((0, 2), (1, 1)), m) | (3, 2)", m=["edge", "reflect", "symmetric", "wrap"]),
     cases("concatenate: np.concatenate([x, y], axis) | (2, 3), (2, 3)", axis=[0, 1, -1, -2]),
     "np.concatenate(xs) | (1,), (0,), (3,)",
     "np.concatenate([x]); np.concatenate([x, x.T, x[::-1]], axis=-1) | (2, 2)",

@@ -8,6 +8,8 @@ samples = [
     unary("np.arcsinh"),
     unary("np.arccosh", "within(1.2, 3.0)"),
     unary("np.arctanh", "small"),
+    unary("np.exp2"),
+    binary("np.logaddexp2"),
     unary("np.cbrt", "apart"),
     "np.cbrt(x) | [8.0, 1.0, -1e-6]",
     unary("erfc"),
