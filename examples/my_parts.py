@@ -21,16 +21,16 @@ class Scale(nn.Layer):
         return x * self.weight
 
 
-class SignSGD(optim.Optimizer):
-    """w -= lr * sign(gradient)."""
+class Signum(optim.Optimizer):
+    """w -= lr * sign(m), where m is a running mean of gradients (Bernstein et al. 2018, ICML)."""
 
     def __init__(self, parameters, lr=1e-3):
         super().__init__(parameters, lr=lr)
 
     def update(self, trained, lr, settings):
-        for w, g, v in trained.pieces("velocity"):  # a buffer of zeros at first, kept for w
-            v += np.sign(g)
-            w -= lr * v  # in place: these are views
+        for w, g, m in trained.pieces("mean"):  # a buffer of zeros at first, kept for w
+            m += 0.1 * (g - m)  # in place: these are views
+            w -= lr * np.sign(m)
 
 
 @composition(kind="gate")
@@ -41,7 +41,7 @@ def gated(x):
 LOOKS["gate"] = LOOKS["random"]._replace(shape="trapezium", fill="#B8E0B0", meaning="gate")
 
 model = Scale(3, penalty=nn.L1(0.01))
-optimizer = SignSGD(model.parameters(), lr=0.1)
+optimizer = Signum(model.parameters(), lr=0.1)
 loss = gated(model(mg.Tensor([[1.0, -2.0, 3.0]]))).sum() + model.penalty()
 picture = mg.to_dot(loss)
 loss.backward()

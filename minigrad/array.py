@@ -229,7 +229,10 @@ class Array(Methods):
 
     def __array__(self, dtype=None, copy=None) -> "np.ndarray[Any, np.dtype[np.object_]]":
         # np.object_, or type checkers would think that array * tensor is an array
-        remedy = "np.stack([...]) and other functions of NumPy keep the graph; t.numpy() leaves it"
+        remedy = (
+            "np.stack([...]) and other functions of NumPy keep the graph; t.numpy() leaves it. "
+        )
+        remedy += "If t is in a tuple, such as nn.LSTM returns, take one part of the tuple"
         self._leave("np.asarray(t)", remedy)
         return np.array(entries_of(self, "np.asarray(t)"), dtype=dtype, copy=copy)
 

@@ -160,10 +160,9 @@ def replay(root: Tensor, values: dict | None = None, fresh_noise=False) -> Tenso
     for leaf, value in (values or {}).items():
         is_leaf = isinstance(leaf, Tensor) and leaf.order in known and leaf.is_leaf
         if not is_leaf or np.shape(value) != leaf.shape:
-            pair = f"{type(leaf).__name__} {np.shape(leaf)}: {np.shape(value)}"
-            raise ValueError(
-                f"replay: values are {{leaf of this graph: its new array}}, not {pair}."
-            )
+            pair = f"{type(leaf).__name__} {np.shape(leaf)}: an array {np.shape(value)}"
+            needed = "values are {leaf of this graph: an array of its shape}"
+            raise ValueError(f"replay: {needed}, not {pair}.")
         replaced[leaf.order] = as_array(data_of(value), leaf.dtype)
     value = evaluate(graph, replaced, fresh_noise).get(root.order, root.data)
     return constant(copied(value, value))

@@ -52,7 +52,7 @@ def read(root, **given):
     return Picture(nodes, graph.edges(nodes), graph.heading(everything, opened), options)
 
 
-def draw(root, *, to_file=None, **options) -> Drawing:
+def draw(root, to_file=None, **options) -> Drawing:
     """The graph of `root`, a Tensor or a list of them, as a picture that a notebook shows.
 
     direction  "TB" (downwards), "LR", "BT" or "RL"

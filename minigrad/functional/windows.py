@@ -328,9 +328,8 @@ def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transpose
     filters, channels = sizes[::-1] if transposed else sizes
     check_shapes((filters,), bias=bias)
     if x.shape[1] != channels:
-        raise ValueError(
-            f"x {x.shape}: weight {shape} with groups={groups} takes {channels} channels."
-        )
+        needed = f"weight {shape} with groups={groups} takes {channels} channels"
+        raise ValueError(f"{needed}, but axis 1 of x {x.shape} has {x.shape[1]}.")
     return window
 
 

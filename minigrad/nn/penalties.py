@@ -29,7 +29,8 @@ class Penalty:
         op = getattr(function, "op", None)
         if op is None or op.kind != "penalty":
             name = getattr(function, "__name__", function)
-            raise TypeError(f"Penalty: {name} is no penalty function such as F.l1_penalty.")
+            remedy = "Declare it with minigrad.ops.penalties.penalty"
+            raise TypeError(f"Penalty: {name} is no penalty such as F.l1_penalty. {remedy}.")
         for name in op.prox:
             value = settings.get(name)
             if not callable(value):

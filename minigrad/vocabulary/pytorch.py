@@ -303,9 +303,10 @@ ADVICE = dict.fromkeys(("to", "cuda", "device", "backends", "DataParallel"), NO_
     "grad_fn": "t.op made this tensor, from t.args",
     "register_hook": "t.retain_grad() keeps a gradient; a module has register_forward_hook",
     "init": "pass init= to the layer, or write to layer.weight.data[...]",
-    "one_hot": "write np.eye(classes)[labels]",
+    "one_hot": "write mg.Tensor(np.eye(classes))[labels]",
     **dict.fromkeys(("swish", "Swish"), "silu and SiLU are its names here"),
     "Dense": "write nn.Linear(in_features, out_features)",
+    "L1L2": "write nn.ElasticNet(l1=..., l2=...)",
     "gelu_new": 'write F.gelu(x, approximate="tanh")',
     **dict.fromkeys(("inference_mode", "set_grad_enabled"), "write mg.no_grad()"),
     "OneCycleLR": "pass a function of the step as lr, such as optim.cosine(lr, steps, warmup)",
@@ -332,4 +333,4 @@ def attribute(owner, name, tensor=None):
     if tensor is not None and name.endswith("_"):
         return _in_place(tensor, name)
     advice = ADVICE.get(f"{owner}.{name}".removeprefix("minigrad."), ADVICE.get(name, ""))
-    raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}.")
+    raise AttributeError(f"{owner} has no attribute {name!r}{advice and ': '}{advice}")

@@ -301,8 +301,8 @@ def test_keras_convention_in_closed_form():
 @pytest.mark.parametrize(
     "make, told",
     [
-        (lambda: nn.Penalty(np.sum, c=1.0), "Penalty: sum is no penalty function such as F.l1"),
-        (lambda: nn.Penalty(F.relu, c=1.0), "Penalty: relu is no penalty function"),
+        (lambda: nn.Penalty(np.sum, c=1.0), "Penalty: sum is no penalty such as F.l1"),
+        (lambda: nn.Penalty(F.relu, c=1.0), "Penalty: relu is no penalty"),
     ],
 )
 def test_a_penalty_of_another_function_is_refused(make, told):
