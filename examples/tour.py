@@ -243,6 +243,14 @@ display(mg.sparsity(model))
 w = mg.Tensor([0.5, -1.0], requires_grad=True, name="w")
 display(mg.write_out(np.sum(np.tanh(w) * w)))
 
+# %% [markdown]
+# Equal layers are a loop: a network of eight layers has no more lines than one of five.
+
+# %%
+layers = [nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(8)]
+deep = nn.Sequential(*layers)(mg.Tensor([[1.0, 2.0, 3.0]], name="x"))
+display(mg.write_out(np.sum(deep)))
+
 
 # %%
 def loss_of(images, labels):
