@@ -5,7 +5,8 @@ Each node is checked alone. Then `compared` checks the gradients that backward a
 
 import numpy as np
 
-from ..engine import Tensor, grad
+from ..derivatives import pulled
+from ..engine import Tensor
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
@@ -34,28 +35,22 @@ def check(what, steps, outputs, leaves, settings):
     for node in progress(wanted, what, "nodes"):
         findings[node.order] = check_node(copies[node.order], settings)
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
-    seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends if y.requires_grad]
+    seeds = [cotangent(settings.rng, y.shape) for y in ends]
     try:
-        given, right = by_engine(seeds, own), by_rules([*copies.values()], seeds, own)
+        by_engine = pulled(ends, seeds, own)
+        right = by_rules([*copies.values()], zip(ends, seeds), own)
     except Exception:
         if worst(findings.values()).verdict not in FAILING:
             raise  # else a wrong rule, which is reported, stops the engine
         return findings | {leaf.order: Finding("AFFECTED", np.nan) for leaf in leaves}
-    for leaf, *gradients in zip(leaves, given, right):
+    for leaf, given, sums in zip(leaves, by_engine, right):
         on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
-        findings[leaf.order] = compared(*gradients, [*filter(None, on_way)])
+        findings[leaf.order] = compared(given.data, sums, [*filter(None, on_way)])
     return findings
 
 
 def read_only(x):
     return np.broadcast_to(x, x.shape) if isinstance(x, np.ndarray) else x
-
-
-def by_engine(seeds, leaves):
-    """The gradients that backward gives; zeros for leaves that it does not reach."""
-    outputs, cotangents = ([pair[k] for pair in seeds] for k in range(2))
-    found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
-    return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]
 
 
 def by_rules(steps, seeds, leaves):

@@ -11,9 +11,9 @@ import pytest
 from helpers import cube, positive_leaf, product
 
 import minigrad as mg
+from minigrad import derivatives, nn
 from minigrad import functional as F
-from minigrad import nn
-from minigrad.check import GradcheckError, functions, graphs
+from minigrad.check import GradcheckError, functions
 from minigrad.registry import op
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -164,7 +164,7 @@ def test_a_node_with_entries_at_kinks_is_compared_at_all_others(break_rule):
 @pytest.mark.parametrize("scale", [1e-3, 1e-9, 1e-15])
 def test_mistakes_are_found_among_kinks(scale, monkeypatch):
     """Mistakes of the engine, since a mistake of a rule is found at its node."""
-    right = graphs.grad
+    right = derivatives.grad
 
     def changed(change):
         def gradients(*args, **options):
@@ -173,7 +173,7 @@ def test_mistakes_are_found_among_kinks(scale, monkeypatch):
                 mg.Tensor(change(g.data)) if g is not None and g.size == 3000 else g for g in found
             ]
 
-        monkeypatch.setattr(graphs, "grad", gradients)
+        monkeypatch.setattr(derivatives, "grad", gradients)
 
     for seed in range(2):
         f, x = near_kinks(scale, seed)
@@ -492,7 +492,7 @@ def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
         return np.sum(np.sin(a)) + np.sum(1e6 * b) - np.sum((1e6 - 1e-4) * b)
 
     assert mg.check_graph(loss())
-    right = graphs.grad
+    right = derivatives.grad
 
     def gradients(*args, **options):
         found = right(*args, **options)
@@ -502,7 +502,7 @@ def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
             for x, g in zip(inputs, found)
         ]
 
-    monkeypatch.setattr(graphs, "grad", gradients)
+    monkeypatch.setattr(derivatives, "grad", gradients)
     assert mg.check_graph(loss()).first_wrong.shape == (3,)
 
 
