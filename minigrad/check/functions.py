@@ -178,9 +178,9 @@ def _outputs(func, arguments):
 def _unrecorded(func, own, xs, nondet_tol):
     """The positions of inputs on which func depends in a way that it does not record, as by x.data.
 
-    At a point nearby func is recorded once more. From there all inputs move a long and a short way,
-    and the values of func are compared with the values of the recorded graph. A dependence that is
-    not recorded makes them differ, in proportion to the way. If they do, each input moves alone.
+    At a point nearby func is recorded once more. From there each input moves a long and a short
+    way, and the values of func are compared with the values of the recorded graph. A dependence
+    that is not recorded makes them differ, in proportion to the way.
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():
@@ -189,15 +189,14 @@ def _unrecorded(func, own, xs, nondet_tol):
     recorded = _outputs(func, base)
     steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
 
-    def apart(moving, step):
-        there = {i: base[i].data + step * ways[i] for i in moving}
-        values = evaluate(steps, {base[i].order: data for i, data in there.items()})
-        own = [Tensor(there[i], True) if i in there else x for i, x in enumerate(base)]
-        pairs = zip(_outputs(func, own), recorded)
-        return max(largest(y.data - values.get(z.order, z.data)) for y, z in pairs)
+    def apart(i, step):
+        there = base[i].data + step * ways[i]
+        values = evaluate(steps, {base[i].order: there})
+        found = _outputs(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
+        return max(largest(y.data - values.get(z.order, z.data)) for y, z in zip(found, recorded))
 
-    def depends(*moving):
-        long, short = apart(moving, 1.0), apart(moving, 1 / RATIO)
+    def depends(i):
+        long, short = apart(i, 1.0), apart(i, 1 / RATIO)
         return long > least and 1 / 4 < long / short / RATIO < 4
 
-    return [i for i in xs if depends(i)] if depends(*xs) else []
+    return filter(depends, xs)

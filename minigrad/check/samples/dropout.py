@@ -18,7 +18,7 @@ samples = [
 ]
 
 
-@dataclass
+@dataclass(eq=False)
 class Noisy:
     """A function of x and `training` that draws noise, and its variance and mean, functions of x.
 
