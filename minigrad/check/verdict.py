@@ -17,9 +17,10 @@ from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
-ROUNDINGS = 64  # allowed: right nodes were seen to need 20 at most
-BITS = np.uint64(6)  # last bits that move: with fewer, the mean of 30 equal numbers may not move
-MOVES = 4  # times the change by such moves is allowed: TRIES may miss the largest change
+# Allowed: right nodes were seen to need 20 at most. Numbers also move by so many, to measure the
+# rounding inside an op: by fewer, the mean of 30 equal numbers may not move.
+ROUNDINGS = 64
+MARGIN = 4  # times the measured rounding is allowed: TRIES may miss the largest change
 TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
 FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are multiples of it
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
@@ -111,16 +112,17 @@ class Alone:
 
 
 def moved(array, number, still=()):
-    """The array with other last bits in each entry. With `number` 0, no entry changes.
+    """The array with each entry moved by less than ROUNDINGS. With `number` 0, no entry changes.
 
-    The new bits depend only on `number` and on the bits before them. So equal entries stay equal,
-    and an entry that an op passes on, as max does, still equals its copy. Entries in `still` stay.
+    The last bits change. They depend only on `number` and on the bits before them. So equal entries
+    stay equal, and an entry that an op passes on, as max does, still equals its copy. Entries in
+    `still` stay.
     """
     if array.dtype != np.float64:
         return array
-    kept = np.array(abs(array), order="C").view(np.uint64) >> BITS
-    last = kept * np.uint64(pow(HASH, number, 2**64)) >> (64 - BITS)
-    found = np.copysign((kept << BITS | last).view(np.float64), array)
+    kept = np.array(abs(array), order="C").view(np.uint64) // ROUNDINGS
+    last = kept * np.uint64(pow(HASH, number, 2**64)) // (2**64 // ROUNDINGS)
+    found = np.copysign((kept * ROUNDINGS + last).view(np.float64), array)
     return np.where(np.isfinite(array) & ~np.isin(array, still) & (number > 0), found, array)
 
 
@@ -151,7 +153,7 @@ def judge(alone, directions):
     apart, enough = np.max([low - analytic, analytic - high, 0.0]), np.inf
     tolerance = settings.atol + settings.rtol * size
     if not apart <= rounding + tolerance:
-        rounding, enough = rounding + MOVES * _spread(alone, directions), MANY
+        rounding, enough = rounding + MARGIN * _spread(alone, directions), MANY
     if apart <= rounding + tolerance and kinked:
         return Finding("KINK", 0.0, sides, enough=1)
     if max(abs(analytic), abs(numeric)) <= rounding:
