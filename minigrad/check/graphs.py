@@ -54,17 +54,24 @@ def read_only(x):
 
 
 def by_rules(steps, seeds, leaves):
-    """The gradients that the rules give, added up one by one."""
+    """The gradients that the rules give, added up one by one.
+
+    No sum begins with zeros: backward has arrays of the same layout in memory. In another layout
+    NumPy rounds sums in another way, and a gradient may be all rounding.
+    """
     wanted = [leaf.order for leaf in leaves]
-    reached = {*wanted, *(node.order for node in depending(steps, wanted))}
-    gradients = {x.order: np.zeros(x.shape) for x in steps}
+    reached, gradients = {*wanted, *(node.order for node in depending(steps, wanted))}, {}
+
+    def add(x, g):
+        gradients[x.order] = gradients[x.order] + g if x.order in gradients else g
+
     for y, u in seeds:
-        gradients[y.order] = gradients[y.order] + u
-    for node in reversed(steps):
+        add(y, u)
+    for node in (node for node in reversed(steps) if node.order in gradients):
         for i, a in enumerate(node.args):
-            if isinstance(a, Tensor) and a.order in reached:
-                gradients[a.order] = gradients[a.order] + ruled(node, i, gradients[node.order])
-    return [gradients[order] for order in wanted]
+            if isinstance(a, Tensor) and a.order in reached and node.op.rules[i]:
+                add(a, ruled(node, i, gradients[node.order]))
+    return [gradients.get(leaf.order, np.zeros(leaf.shape)) for leaf in leaves]
 
 
 def compared(given, right, on_way):

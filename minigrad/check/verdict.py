@@ -73,7 +73,7 @@ def ruled(node, i, u):
     """
     x, rule = node.args[i], node.op.rules[i]
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
-    return unbroadcast(g, x, node)
+    return g if getattr(g, "shape", None) == x.shape else unbroadcast(g, x, node)
 
 
 class Alone:

@@ -380,6 +380,17 @@ def test_the_bias_before_batch_norm_has_no_error_and_a_wrong_one_is_found(break_
     assert verdicts()["0.linear"] == "FAIL"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bias_of_filters_before_a_norm_has_no_error(seed):
+    """Its gradient is rounding alone, so backward and the plain walk must round alike."""
+    mg.manual_seed(seed)
+    norm = (nn.BatchNorm2d(4), nn.GroupNorm(2, 4))[seed % 2]
+    model = nn.Sequential(nn.Conv2d(2, 4, 1 + seed % 3), norm, nn.Tanh(), nn.Flatten())
+    scores = model(np.random.default_rng(seed).standard_normal((2, 2, 6, 5)))
+    report = mg.check_graph(F.cross_entropy(scores, np.array([0, 1])), seed)
+    assert report, report
+
+
 @pytest.mark.parametrize("x", [40.0, 700.0, -40.0, -800.0])
 def test_a_saturated_gate_is_no_mistake(x):
     for gate in (F.sigmoid, np.tanh, F.erf, F.softplus):
