@@ -28,6 +28,7 @@ HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bit
 INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
 # Relative to the mean gradient: smaller gradients, which may be mere rounding, count less.
 FAINT = 2.0**-14
+APART = 40  # powers of two between gradients that are compared apart
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
 DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
 
@@ -182,11 +183,14 @@ def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node.
 
     Kinks are likely at zeros and at equal entries, so these are compared apart from the others.
+    Gradients that are far smaller than the largest one are compared apart too: beside it they would
+    be rounding.
     """
-    x = alone.node.args[i].data.ravel()
+    x, sizes = alone.node.args[i].data.ravel(), np.frexp(alone.gradients[i].ravel())[1]
     _, where, counts = np.unique(x, return_inverse=True, return_counts=True)
     likely = (counts[where] > 1) | (x == 0)
-    groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
+    kinds = likely + 2 * ((np.max(sizes, initial=0) - sizes) // APART)
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     return worst_of(alone, i, groups, alone.settings.depth)
 
 

@@ -489,6 +489,13 @@ def test_an_entry_of_small_gradient_counts_as_much_as_others():
     assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong.op == "cube"
 
 
+@pytest.mark.parametrize("at", range(6))
+def test_a_gradient_counts_however_small_it_is_beside_others(at):
+    x, i = mg.Tensor(np.array([-60.0, -7.0, 2e-5, 1.0, 12.0, 80.0]), True), np.arange(6)
+    wrong = op(lambda x: np.exp(x), x=lambda g, out, x: g * out * (1 + 1e-9 * (i == at)))
+    assert not mg.check_graph(np.sum(wrong(x)))
+
+
 def test_an_entry_whose_gradient_is_rounding_does_not_hide_others(break_rule):
     x = mg.Tensor(np.array([17.0, 0.5]), True)  # 1 - tanh(17)^2 has no digit left
     assert {row.verdict for row in mg.check_graph(np.sum(np.tanh(x))).rows} == {"OK"}
