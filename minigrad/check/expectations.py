@@ -109,10 +109,8 @@ def _outcomes(noises, order):
                 "enumerated. Use a smaller batch, or average many resample(loss)."
             )
         values = values.astype(np.float64 if noise.dtype.kind == "f" else noise.dtype)
-        picks = itertools.product(range(len(values)), repeat=noise.size)
-        picks = [np.array(pick, int) for pick in picks]
-        arrays = [{noise.order: values[i].reshape(noise.shape)} for i in picks]
-        each = [
-            (a | b, p * probabilities[i].prod()) for a, p in each for b, i in zip(arrays, picks)
-        ]
+        picks = [[*pick] for pick in itertools.product(range(len(values)), repeat=noise.size)]
+        arrays = [{noise.order: values[pick].reshape(noise.shape)} for pick in picks]
+        own = [(a, probabilities[pick].prod()) for a, pick in zip(arrays, picks)]
+        each = [(a | b, p * q) for (a, p), (b, q) in itertools.product(each, own)]
     return each

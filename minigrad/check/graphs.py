@@ -120,7 +120,7 @@ def check_graph(loss: Tensor, seed=0) -> Report:
     found = check("check_graph", steps, [loss], leaves, Settings(np.random.default_rng(seed)))
     tensors, rows = {node.order: node for node in steps}, []
     for order, (verdict, error, note, rule, *_) in found.items():
-        node, name = tensors[order], names[order]
-        op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
-        rows.append(Row(name, op, module, node.shape, float(error), verdict, order, note, rule))
+        node = tensors[order]
+        op = node.op.name if node.args else "leaf"
+        rows.append(Row(names[order], op, node.shape, order, verdict, float(error), note, rule))
     return Report(rows)

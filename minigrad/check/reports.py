@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,17 +13,15 @@ from .verdict import FAILING, SEVERITY
 PATIENCE = 2.0  # seconds before the first message: short runs print nothing
 
 
-@dataclass
-class Row:
+class Row(NamedTuple):
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
     name: str  # as in a picture; equal names are numbered
     op: str
-    module: str
     shape: tuple
-    error: float  # relative; nan for AFFECTED
-    verdict: str
     order: int  # of the Tensor in the checked graph
+    verdict: str
+    error: float  # relative; nan for AFFECTED
     note: str = ""  # what was seen, unless all is right
     rule: str = ""  # which rule is wrong, with file and line
 

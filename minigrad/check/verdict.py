@@ -54,7 +54,6 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     entry: int = 0  # the first entry that was moved, as a flat index
     enough: float = np.inf  # the most entries that may be compared together
-    gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # smallest: worst
 
 
 # Worst first. AFFECTED: a leaf whose gradient goes through a wrong node
@@ -64,7 +63,8 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, with the largest error among equal verdicts. VACUOUS only if all are."""
-    return min(findings, key=lambda finding: finding.gravity, default=Finding("VACUOUS"))
+    gravity = lambda finding: (SEVERITY.index(finding.verdict), -finding.error)
+    return min(findings, key=gravity, default=Finding("VACUOUS"))
 
 
 def ruled(node, i, u):

@@ -57,7 +57,7 @@ def test_check_graph_has_a_row_for_each_recorded_node_and_leaf():
     )
     names = [row.name for row in rows if row.op == "leaf"]
     assert names == ["first.weight", "first.bias", "last.weight", "last.bias"]
-    assert {row.op: row.module for row in rows}["dropout"] == "drop"
+    assert {row.op: row.name for row in rows}["dropout"] == "drop.dropout"
 
 
 def test_check_graph_prints_as_a_table():
