@@ -26,9 +26,8 @@ FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are m
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bits of its powers
 INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
-# Relative to the mean gradient: smaller gradients, which may be mere rounding, count less.
-FAINT = 2.0**-14
-APART = 40  # powers of two between gradients that are compared apart
+# Powers of two between gradients that are compared apart. Closer ones all count alike.
+APART = 14
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
 DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
 
@@ -227,7 +226,7 @@ def _direction(alone, i, entries):
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
-    weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
+    weights = mean / np.where(sizes > 0, sizes, mean)
     least = np.min(abs(data), initial=np.inf, where=data != 0)  # zeros move by a small part of it
     weights = np.fmin(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))
