@@ -26,8 +26,9 @@ FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are m
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bits of its powers
 INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
-# Powers of two between gradients that are compared apart. Closer ones all count alike.
-APART = 14
+# Powers of two between gradients that are compared apart. Closer ones all count alike. Of a million
+# random gradients few are so small beside the largest: then a group more would cost time.
+APART = 20
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
 DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
 
