@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from .verdict import FAILING, SEVERITY
 PATIENCE = 2.0  # seconds before the first message: short runs print nothing
 
 
-class Row(NamedTuple):
+@dataclass
+class Row:
     """One line of a report: a node whose rules were checked, or a leaf whose whole gradient was."""
 
     name: str  # as in a picture; equal names are numbered

@@ -188,8 +188,8 @@ def look(alone, i):
     """
     x, sizes = alone.node.args[i].data.ravel(), np.frexp(alone.gradients[i].ravel())[1]
     _, where, counts = np.unique(x, return_inverse=True, return_counts=True)
-    likely = (counts[where] > 1) | (x == 0)
-    kinds = likely + 2 * ((np.max(sizes, initial=0) - sizes) // APART)
+    unlikely = (counts[where] == 1) & (x != 0)
+    kinds = unlikely + 2 * ((np.max(sizes, initial=0) - sizes) // APART)
     groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     return worst_of(alone, i, groups, alone.settings.depth)
 
