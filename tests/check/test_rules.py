@@ -67,6 +67,7 @@ NO_GRADIENTS = {  # what a report tells of a rule that returns no gradient
 
 
 @pytest.mark.parametrize("told", NO_GRADIENTS)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 def test_what_is_no_gradient_is_refused_by_name(told):
     wrong, x = op(np_sin, x=NO_GRADIENTS[told]), positive_leaf(2, 2)
     first = mg.check_graph(np.sum(wrong(x))).first_wrong
