@@ -2,7 +2,9 @@
 
 from .case import binary, unary
 
-SQUARE = " | regular(3, 3); regular(2, 1, 4, 4); regular(1, 1); regular(0, 2, 2); np.eye(2)[::-1]"
+SQUARE = (
+    " | regular(3, 3); regular(2, 4, 4); regular(2, 1, 1, 1); regular(0, 2, 2); np.eye(2)[::-1]"
+)
 
 samples = [
     [[unary(f), f"{f}(x) | far"] for f in ("np.arcsinh", "erfc")],
