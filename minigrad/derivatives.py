@@ -44,13 +44,13 @@ def _called(func, inputs, create_graph):
     return xs, out
 
 
-def _pulled(ys, vectors, xs, create_graph):
+def pulled(ys, vectors, xs, create_graph=False):
     """The sum over the outputs of vector times Jacobian, for each input."""
     ys, vectors, found = _tuple(ys), _tuple(vectors), [None] * len(xs)
     if len(ys) != len(vectors):
         raise errors.wrong_count(ys, vectors)
     pairs = [(y, v) for y, v in zip(ys, vectors) if y.requires_grad]
-    if pairs:
+    if xs and pairs:
         outputs, vectors = zip(*pairs)
         found = grad(list(outputs), xs, list(vectors), True, create_graph, allow_unused=True)
     return tuple(Tensor(np.zeros_like(x.data)) if g is None else g for x, g in zip(xs, found))
@@ -64,7 +64,7 @@ def vjp(func, inputs, v=None, create_graph=False):
     Tensor([ 2., 40.])
     """
     xs, out = _called(func, inputs, create_graph)
-    return _values(out, create_graph), _like(inputs, _pulled(out, v, xs, create_graph))
+    return _values(out, create_graph), _like(inputs, pulled(out, v, xs, create_graph))
 
 
 def jvp(func, inputs, v=None, create_graph=False):
@@ -75,8 +75,8 @@ def jvp(func, inputs, v=None, create_graph=False):
     """
     xs, out = _called(func, inputs, create_graph)
     us = [Tensor(np.zeros_like(y.data), True) for y in _tuple(out)]
-    slopes = _pulled(out, us, xs, True)
-    return _values(out, create_graph), _like(out, _pulled(slopes, v, us, create_graph))
+    slopes = pulled(out, us, xs, True)
+    return _values(out, create_graph), _like(out, pulled(slopes, v, us, create_graph))
 
 
 def hvp(func, inputs, v=None, create_graph=False):
@@ -85,8 +85,8 @@ def hvp(func, inputs, v=None, create_graph=False):
     Arguments: see `minigrad.derivatives`.
     """
     xs, out = _called(func, inputs, create_graph)
-    slopes = _pulled(out, None, xs, True)
-    return _values(out, create_graph), _like(inputs, _pulled(slopes, v, xs, create_graph))
+    slopes = pulled(out, None, xs, True)
+    return _values(out, create_graph), _like(inputs, pulled(slopes, v, xs, create_graph))
 
 
 def jacobian(func, inputs, create_graph=False):
@@ -98,7 +98,7 @@ def jacobian(func, inputs, create_graph=False):
     rows = []
     for y in _tuple(out):
         units = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
-        slopes = [_pulled(y, unit, xs, create_graph) for unit in units]
+        slopes = [pulled(y, unit, xs, create_graph) for unit in units]
         columns = [np.stack(c) for c in zip(*slopes)] or [Tensor(np.zeros(0))] * len(xs)
         shapes = [(*y.shape, *x.shape) for x in xs]
         rows.append(_like(inputs, [np.reshape(c, shape) for c, shape in zip(columns, shapes)]))
@@ -116,6 +116,6 @@ def hessian(func, inputs, create_graph=False):
     """
 
     def slope(*xs):
-        return _like(inputs, _pulled(func(*xs), None, xs, True))
+        return _like(inputs, pulled(func(*xs), None, xs, True))
 
     return jacobian(slope, inputs, create_graph)

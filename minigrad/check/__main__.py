@@ -118,18 +118,17 @@ def prove(name, rows):
         return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
     op, gravest, wrong, given = ops.get(name), [], {}, rows
     for order in 0, 1:
-        found = [(sample, _examined(TESTS[type(sample)][order], sample, op)) for sample in rows]
-        findings = [finding for _, finding in found]
-        gravest.append(worst(findings or [Finding("VACUOUS", math.nan)]))
+        found = {sample: _examined(TESTS[type(sample)][order], sample, op) for sample in rows}
+        gravest.append(worst([*found.values()] or [Finding("VACUOUS", math.nan)]))
         failing = [*FAILING, "VACUOUS"] if gravest[-1].verdict == "VACUOUS" else FAILING
-        for sample, (verdict, _, note, rule, *_) in found:
+        for sample, (verdict, _, note, rule, *_) in found.items():
             if verdict in failing:
                 which = "second derivatives: " * (order and isinstance(sample, Sample))
                 what = ", ".join(filter(None, [verdict, rule]))
                 text = f"      {sample.name}: {which}{what}\n          {note}"
                 used = rule.split(" ")[0]
                 wrong.setdefault(used if used in ops else name, []).append(text)
-        rows = [sample for sample, finding in found if finding.verdict not in failing]
+        rows = [sample for sample, finding in found.items() if finding.verdict not in failing]
     if op and not wrong and (idle := _untried(op, given)):
         gravest = [Finding("VACUOUS", math.nan)] * 2
         wrong[name] = [f"      {name}: no sample needs the rule for {', '.join(idle)}"]
@@ -229,21 +228,20 @@ def chosen(what, refuse):
     """The table of the names on the command line, and {file: lines with blanks}."""
     table, waiting, package = {}, {}, joined(samples, noisy)
     for name in what or package:
-        given = {name: package[name]} if name in package else {}
-        if name.endswith(".py"):
-            try:
-                lines = blanks(Path(name))
-            except (OSError, SyntaxError) as error:
-                refuse(str(error))
-            if lines:
-                waiting[name] = lines
-                continue
-            given = load(Path(name).resolve())
-        if not given:
-            if name.endswith(".py"):
-                refuse(f"{name} has no op and no table `samples` or `noisy`.")
+        if name in package:
+            table[name] = package[name]
+            continue
+        if not name.endswith(".py"):
             refuse(f"{name} is no op. The ops: {', '.join(sorted(package))}.")
-        table |= given
+        try:
+            lines = blanks(Path(name))
+        except (OSError, SyntaxError) as error:
+            refuse(str(error))
+        own = {} if lines else load(Path(name).resolve())
+        if not lines and not own:
+            refuse(f"{name} has no op and no table `samples` or `noisy`.")
+        table |= own
+        waiting |= {name: lines} if lines else {}
     return table, waiting
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine import Tensor, constant, grad
+from ..derivatives import pulled
+from ..engine import Tensor, constant
 from ..graph import copy, depending, program
 from ..names import leaf_names
 from ..noise import Noise
@@ -83,24 +84,16 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     for values, probability in progress(outcomes, "expectation", "outcomes"):
         copies = copy(random, values=values, known=known)
         out = copies[loss.order]
-        parts = [out.data, *_gradients(out, [copies[leaf.order] for leaf in leaves])]
-        totals = [total + probability * part for total, part in zip(totals, parts)]
+        parts = [out, *pulled(out, None, [copies[leaf.order] for leaf in leaves])]
+        totals = [total + probability * part.data for total, part in zip(totals, parts)]
     value, *gradients = map(constant, totals)
     found = dict(zip(leaves, gradients)) if loss.size == 1 else None
     return Expectation(value, found, len(outcomes), leaf_names(nodes))
 
 
-def _gradients(output, inputs):
-    """The arrays of `grad`; zeros for inputs that the output does not depend on."""
-    found = [None] * len(inputs)
-    if inputs and output.requires_grad:
-        found = grad(output, inputs, retain_graph=True, allow_unused=True)
-    return [np.zeros(x.shape) if g is None else g.data for x, g in zip(inputs, found)]
-
-
 def _outcomes(noises, order):
     """Every outcome of all noise: [({order of a leaf: its array}, probability)]."""
-    laws, bits = {}, 0.0
+    each, bits = [({}, 1.0)], 0.0
     for noise in noises:
         law = noise.distribution
         if law.outcomes is None:
@@ -108,20 +101,16 @@ def _outcomes(noises, order):
                 f"expectation: {law!r} noise cannot list its outcomes. "
                 "Give its law a method outcomes(order) -> (values, probabilities)."
             )
-        laws[noise] = list(map(np.asarray, law.outcomes(order)))
-        bits += noise.size * math.log2(len(laws[noise][0]))
-    if bits > math.log2(MOST_OUTCOMES):
-        raise ValueError(
-            f"expectation: 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are enumerated. "
-            "Use a smaller batch, or average many resample(loss)."
-        )
-    each = [({}, 1.0)]
-    for noise, (values, probabilities) in laws.items():
+        values, probabilities = map(np.asarray, law.outcomes(order))
+        bits += noise.size * math.log2(len(values))
+        if bits > math.log2(MOST_OUTCOMES):
+            raise ValueError(
+                f"expectation: at least 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are "
+                "enumerated. Use a smaller batch, or average many resample(loss)."
+            )
         values = values.astype(np.float64 if noise.dtype.kind == "f" else noise.dtype)
-        picks = itertools.product(range(len(values)), repeat=noise.size)
-        picks = [np.array(pick, int) for pick in picks]
-        arrays = [{noise.order: values[i].reshape(noise.shape)} for i in picks]
-        each = [
-            (a | b, p * probabilities[i].prod()) for a, p in each for b, i in zip(arrays, picks)
-        ]
+        picks = [[*pick] for pick in itertools.product(range(len(values)), repeat=noise.size)]
+        arrays = [{noise.order: values[pick].reshape(noise.shape)} for pick in picks]
+        own = [(a, probabilities[pick].prod()) for a, pick in zip(arrays, picks)]
+        each = [(a | b, p * q) for (a, p), (b, q) in itertools.product(each, own)]
     return each

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from ..array import as_list, data_of, entries_of
-from ..engine import Tensor, grad
+from ..engine import Tensor, grad, wants_gradient
 from ..graph import evaluate, nodes
 from ..noise import frozen_noise
 from .graphs import check
@@ -94,7 +94,7 @@ def _passed(finding, raise_exception):
 def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_allowed=False):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
     own = _own(inputs)
-    xs = {i: x for i, x in enumerate(own) if isinstance(x, Tensor) and x.requires_grad}
+    xs = {i: x for i, x in enumerate(own) if wants_gradient(x)}
     if not xs:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
     first, again = _outputs(func, own), _outputs(func, own)
@@ -128,14 +128,13 @@ def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
     inputs = _own(inputs)
     if grad_outputs is None:
-        rng, outputs = np.random.default_rng(1), _outputs(func, inputs)
-        grad_outputs = [rng.standard_normal(y.shape) for y in outputs if y.requires_grad]
+        rng, outputs = np.random.default_rng(1), filter(wants_gradient, _outputs(func, inputs))
+        grad_outputs = [rng.standard_normal(y.shape) for y in outputs]
     cotangents = [Tensor(data_of(u), True, dtype=np.float64) for u in as_list(grad_outputs)]
 
     def gradients(*arguments, create_graph=True):
         own, cotangents = arguments[: len(inputs)], arguments[len(inputs) :]
-        outputs = [y for y in _outputs(func, own) if y.requires_grad]
-        trained = [x for x in own if isinstance(x, Tensor) and x.requires_grad]
+        outputs, trained = (list(filter(wants_gradient, t)) for t in (_outputs(func, own), own))
         found = grad(outputs, trained, cotangents, True, create_graph, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
@@ -178,9 +177,9 @@ def _outputs(func, arguments):
 def _unrecorded(func, own, xs, nondet_tol):
     """The positions of inputs on which func depends in a way that it does not record, as by x.data.
 
-    At a point nearby func is recorded once more. From there all inputs move a long and a short way,
-    and the values of func are compared with the values of the recorded graph. A dependence that is
-    not recorded makes them differ, in proportion to the way. If they do, each input moves alone.
+    At a point nearby func is recorded once more. From there each input moves a long and a short
+    way, and the values of func are compared with the values of the recorded graph. A dependence
+    that is not recorded makes them differ, in proportion to the way.
     """
     rng, ways = np.random.default_rng(2), {}
     for i, x in xs.items():
@@ -189,15 +188,14 @@ def _unrecorded(func, own, xs, nondet_tol):
     recorded = _outputs(func, base)
     steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
 
-    def apart(moving, step):
-        there = {i: base[i].data + step * ways[i] for i in moving}
-        values = evaluate(steps, {base[i].order: data for i, data in there.items()})
-        own = [Tensor(there[i], True) if i in there else x for i, x in enumerate(base)]
-        pairs = zip(_outputs(func, own), recorded)
-        return max(largest(y.data - values.get(z.order, z.data)) for y, z in pairs)
+    def apart(i, step):
+        there = base[i].data + step * ways[i]
+        values = evaluate(steps, {base[i].order: there})
+        found = _outputs(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
+        return max(largest(y.data - values.get(z.order, z.data)) for y, z in zip(found, recorded))
 
-    def depends(*moving):
-        long, short = apart(moving, 1.0), apart(moving, 1 / RATIO)
+    def depends(i):
+        long, short = apart(i, 1.0), apart(i, 1 / RATIO)
         return long > least and 1 / 4 < long / short / RATIO < 4
 
-    return [i for i in xs if depends(i)] if depends(*xs) else []
+    return filter(depends, xs)

@@ -5,7 +5,8 @@ Each node is checked alone. Then `compared` checks the gradients that backward a
 
 import numpy as np
 
-from ..engine import Tensor, grad
+from ..derivatives import pulled
+from ..engine import Tensor
 from ..graph import copy, depending, program
 from ..modes import path
 from ..names import leaf_names, numbered
@@ -34,16 +35,17 @@ def check(what, steps, outputs, leaves, settings):
     for node in progress(wanted, what, "nodes"):
         findings[node.order] = check_node(copies[node.order], settings)
     ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
-    seeds = [(y, cotangent(settings.rng, y.shape)) for y in ends if y.requires_grad]
+    seeds = [cotangent(settings.rng, y.shape) for y in ends]
     try:
-        given, right = by_engine(seeds, own), by_rules([*copies.values()], seeds, own)
+        by_engine = pulled(ends, seeds, own)
+        right = by_rules([*copies.values()], zip(ends, seeds), own)
     except Exception:
         if worst(findings.values()).verdict not in FAILING:
             raise  # else a wrong rule, which is reported, stops the engine
         return findings | {leaf.order: Finding("AFFECTED", np.nan) for leaf in leaves}
-    for leaf, *gradients in zip(leaves, given, right):
+    for leaf, given, sums in zip(leaves, by_engine, right):
         on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
-        findings[leaf.order] = compared(*gradients, [*filter(None, on_way)])
+        findings[leaf.order] = compared(given.data, sums, [*filter(None, on_way)])
     return findings
 
 
@@ -51,25 +53,25 @@ def read_only(x):
     return np.broadcast_to(x, x.shape) if isinstance(x, np.ndarray) else x
 
 
-def by_engine(seeds, leaves):
-    """The gradients that backward gives; zeros for leaves that it does not reach."""
-    outputs, cotangents = ([pair[k] for pair in seeds] for k in range(2))
-    found = grad(outputs, leaves, cotangents, retain_graph=True, allow_unused=True)
-    return [np.zeros(x.shape) if g is None else g.data for x, g in zip(leaves, found)]
-
-
 def by_rules(steps, seeds, leaves):
-    """The gradients that the rules give, added up one by one."""
+    """The gradients that the rules give, added up one by one.
+
+    No sum begins with zeros: backward has arrays of the same layout in memory. In another layout
+    NumPy rounds sums in another way, and a gradient may be all rounding.
+    """
     wanted = [leaf.order for leaf in leaves]
-    reached = {*wanted, *(node.order for node in depending(steps, wanted))}
-    gradients = {x.order: np.zeros(x.shape) for x in steps}
+    reached, gradients = {*wanted, *(node.order for node in depending(steps, wanted))}, {}
+
+    def add(x, g):
+        gradients[x.order] = gradients[x.order] + g if x.order in gradients else g
+
     for y, u in seeds:
-        gradients[y.order] = gradients[y.order] + u
-    for node in reversed(steps):
+        add(y, u)
+    for node in (node for node in reversed(steps) if node.order in gradients):
         for i, a in enumerate(node.args):
-            if isinstance(a, Tensor) and a.order in reached:
-                gradients[a.order] = gradients[a.order] + ruled(node, i, gradients[node.order])
-    return [gradients[order] for order in wanted]
+            if isinstance(a, Tensor) and a.order in reached and node.op.rules[i]:
+                add(a, ruled(node, i, gradients[node.order]))
+    return [gradients.get(leaf.order, np.zeros(leaf.shape)) for leaf in leaves]
 
 
 def compared(given, right, on_way):
@@ -118,7 +120,7 @@ def check_graph(loss: Tensor, seed=0) -> Report:
     found = check("check_graph", steps, [loss], leaves, Settings(np.random.default_rng(seed)))
     tensors, rows = {node.order: node for node in steps}, []
     for order, (verdict, error, note, rule, *_) in found.items():
-        node, name = tensors[order], names[order]
-        op, module = (node.op.name, path(node.scope)) if node.args else ("leaf", "")
-        rows.append(Row(name, op, module, node.shape, float(error), verdict, order, note, rule))
+        node = tensors[order]
+        op = node.op.name if node.args else "leaf"
+        rows.append(Row(names[order], op, node.shape, order, verdict, float(error), note, rule))
     return Report(rows)

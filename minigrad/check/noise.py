@@ -215,7 +215,7 @@ def _law(layer):
         hint = f"{law!r} has no cdf to compare its draws with. Define cdf(x)."
         yield NoiseTest(name, "law", bound=math.inf, hint=hint)
         return
-    keep = _keep_rate(law)
+    mean, variance, keep = _moments(law)
     if p is not None and not math.isnan(keep):
         hint = f"the keep rate is {keep:.3g}, not 1-p{_mistake('rate', keep, 1 - p)}"
         yield NoiseTest(name, "law, 1-p", keep, 1 - p, 1e-12, hint)
@@ -227,7 +227,6 @@ def _law(layer):
     below = upto - counts / n
     most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
     expected = np.append(np.minimum(upto, most), np.maximum(below, least))
-    mean, variance = _moments(law)
     hint = f"the mean drawn is {m:.3g}, of its law {mean:.3g}{_mistake('rate', m, mean)}; "
     hint += f"the variance drawn is {v:.3g}, of its law {variance:.3g}"
     hint += _mistake("variance", v, variance)
@@ -235,19 +234,15 @@ def _law(layer):
     yield _rate(name, "law", np.append(upto, below), expected, n, possible, hint, tests=n)
 
 
-def _keep_rate(law):
-    """The probability of 1, if a law has the values 0 and 1 alone, else nan."""
-    if law.cdf is None:
-        return math.nan
-    below, zero, under, one = law.cdf(np.array([-1e-9, 0.0, 1 - 1e-9, 1.0]))
-    return 1 - zero if (below, zero, one) == (0, under, 1) else math.nan
-
-
 def _moments(law):
-    """The mean and the variance of a law, from its outcomes; nan if it does not list them."""
+    """(mean, variance, keep rate) of a law, from its outcomes; nan if it does not list them.
+
+    The keep rate is the probability of 1, if a law has the values 0 and 1 alone, else nan.
+    """
     values, weights = law.outcomes(8) if law.outcomes else (math.nan, 1.0)
     mean = np.sum(weights * values)
-    return mean, np.sum(weights * (values - mean) ** 2)
+    keep = mean if np.all(np.isin(values, (0, 1))) else math.nan
+    return mean, np.sum(weights * (values - mean) ** 2), keep
 
 
 def _independence(layer, others):
@@ -309,7 +304,7 @@ def _sharing(layer, shared):
 
 def _output(op, x, outputs, graph, layers, mean, p):
     """The mean and the variance of the output, exact where each entry is a + b * noise."""
-    out, (law_mean, law_variance) = outputs[0], _moments(layers[0].noise.distribution)
+    out, (law_mean, law_variance, keep) = outputs[0], _moments(layers[0].noise.distribution)
     finite = np.mean([np.isfinite(out.data) for out in outputs])
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
     promised, of, at = x, "x", 1
@@ -329,7 +324,6 @@ def _output(op, x, outputs, graph, layers, mean, p):
     a, b = line
     mean = a + b * law_mean
     promised = promised * (layers[0].p != 1)  # a rate of 1 drops everything
-    keep = _keep_rate(layers[0].noise.distribution)  # nan: the mistakes of masks explain nothing
     yield _entries("mean", mean, promised, of, keep, out.dtype)
     if p not in (None, 1):
         odds = p / (1 - p)

@@ -19,11 +19,10 @@ class Row:
 
     name: str  # as in a picture; equal names are numbered
     op: str
-    module: str
     shape: tuple
-    error: float  # relative; nan for AFFECTED
-    verdict: str
     order: int  # of the Tensor in the checked graph
+    verdict: str
+    error: float  # relative; nan for AFFECTED
     note: str = ""  # what was seen, unless all is right
     rule: str = ""  # which rule is wrong, with file and line
 

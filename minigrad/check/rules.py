@@ -77,6 +77,9 @@ def unsound(node, i, rng):
         once, again = ruled(node, i, u), ruled(node, i, spaced)
     except Exception as error:
         return f": {type(error).__name__}: {error}"
+    if type(once) not in (np.ndarray, once.dtype.type) or once.dtype.kind not in "fiub":
+        kind = f"{type(once).__name__} of {once.dtype}"
+        return f" must return an array of real numbers, not this type: {kind}"
     if not alike(once, again):
         return " gives something else each time it is called, as if it drew noise of its own"
     if not np.all(np.isfinite(once)):

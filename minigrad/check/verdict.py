@@ -17,16 +17,18 @@ from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
-ROUNDINGS = 64  # allowed: right nodes were seen to need 20 at most
-BITS = np.uint64(6)  # last bits that move: with fewer, the mean of 30 equal numbers may not move
-MOVES = 4  # times the change by such moves is allowed: TRIES may miss the largest change
+# Allowed: right nodes were seen to need 20 at most. Numbers also move by so many, to measure the
+# rounding inside an op: by fewer, the mean of 30 equal numbers may not move.
+ROUNDINGS = 64
+MARGIN = 4  # times the measured rounding is allowed: TRIES may miss the largest change
 TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
 FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are multiples of it
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bits of its powers
 INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
-# Relative to the mean gradient: smaller gradients, which may be mere rounding, count less.
-FAINT = 2.0**-14
+# Powers of two between gradients that are compared apart. Closer ones all count alike. Of a million
+# random gradients few are so small beside the largest: then a group more would cost time.
+APART = 20
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
 DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
 
@@ -52,7 +54,6 @@ class Finding(NamedTuple):
     rule: str = ""  # which rule is wrong: "tanh for x (minigrad/ops/elementwise.py:140)"
     entry: int = 0  # the first entry that was moved, as a flat index
     enough: float = np.inf  # the most entries that may be compared together
-    gravity = property(lambda self: (SEVERITY.index(self.verdict), -self.error))  # smallest: worst
 
 
 # Worst first. AFFECTED: a leaf whose gradient goes through a wrong node
@@ -62,7 +63,8 @@ FAILING = SEVERITY[:3]
 
 def worst(findings):
     """The gravest Finding, with the largest error among equal verdicts. VACUOUS only if all are."""
-    return min(findings, key=lambda finding: finding.gravity, default=Finding("VACUOUS"))
+    gravity = lambda finding: (SEVERITY.index(finding.verdict), -finding.error)
+    return min(findings, key=gravity, default=Finding("VACUOUS"))
 
 
 def ruled(node, i, u):
@@ -72,7 +74,7 @@ def ruled(node, i, u):
     """
     x, rule = node.args[i], node.op.rules[i]
     g = rule(u, node.data, *map(data_of, node.args)) if rule else np.zeros(x.shape)
-    return unbroadcast(g, x, node)
+    return g if getattr(g, "shape", None) == x.shape else unbroadcast(g, x, node)
 
 
 class Alone:
@@ -111,16 +113,17 @@ class Alone:
 
 
 def moved(array, number, still=()):
-    """The array with other last bits in each entry. With `number` 0, no entry changes.
+    """The array with each entry moved by less than ROUNDINGS. With `number` 0, no entry changes.
 
-    The new bits depend only on `number` and on the bits before them. So equal entries stay equal,
-    and an entry that an op passes on, as max does, still equals its copy. Entries in `still` stay.
+    The last bits change. They depend only on `number` and on the bits before them. So equal entries
+    stay equal, and an entry that an op passes on, as max does, still equals its copy. Entries in
+    `still` stay.
     """
     if array.dtype != np.float64:
         return array
-    kept = np.array(abs(array), order="C").view(np.uint64) >> BITS
-    last = kept * np.uint64(pow(HASH, number, 2**64)) >> (64 - BITS)
-    found = np.copysign((kept << BITS | last).view(np.float64), array)
+    kept = np.array(abs(array), order="C").view(np.uint64) // ROUNDINGS
+    last = kept * np.uint64(pow(HASH, number, 2**64)) // (2**64 // ROUNDINGS)
+    found = np.copysign((kept * ROUNDINGS + last).view(np.float64), array)
     return np.where(np.isfinite(array) & ~np.isin(array, still) & (number > 0), found, array)
 
 
@@ -151,7 +154,7 @@ def judge(alone, directions):
     apart, enough = np.max([low - analytic, analytic - high, 0.0]), np.inf
     tolerance = settings.atol + settings.rtol * size
     if not apart <= rounding + tolerance:
-        rounding, enough = rounding + MOVES * _spread(alone, directions), MANY
+        rounding, enough = rounding + MARGIN * _spread(alone, directions), MANY
     if apart <= rounding + tolerance and kinked:
         return Finding("KINK", 0.0, sides, enough=1)
     if max(abs(analytic), abs(numeric)) <= rounding:
@@ -180,11 +183,14 @@ def look(alone, i):
     """The Finding on the gradient by the i-th argument of a node.
 
     Kinks are likely at zeros and at equal entries, so these are compared apart from the others.
+    Gradients that are far smaller than the largest one are compared apart too: beside it they would
+    be rounding.
     """
-    x = alone.node.args[i].data.ravel()
+    x, sizes = alone.node.args[i].data.ravel(), np.frexp(alone.gradients[i].ravel())[1]
     _, where, counts = np.unique(x, return_inverse=True, return_counts=True)
-    likely = (counts[where] > 1) | (x == 0)
-    groups = [np.flatnonzero(at) for at in (likely, ~likely) if np.any(at)]
+    unlikely = (counts[where] == 1) & (x != 0)
+    kinds = unlikely + 2 * ((np.max(sizes, initial=0) - sizes) // APART)
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     return worst_of(alone, i, groups, alone.settings.depth)
 
 
@@ -221,7 +227,7 @@ def _direction(alone, i, entries):
     values, chosen = np.ravel(data)[entries], np.ravel(gradient)[entries]
     sizes = np.where(np.isfinite(chosen), abs(chosen), 0)
     mean = np.mean(sizes[sizes > 0]) if np.any(sizes) else 1.0
-    weights = mean / np.where(sizes > 0, np.maximum(sizes, FAINT * mean), mean)
+    weights = mean / np.where(sizes > 0, sizes, mean)
     least = np.min(abs(data), initial=np.inf, where=data != 0)  # zeros move by a small part of it
     weights = np.fmin(weights, BESIDE / H * np.where(values == 0, least, abs(values)))
     weights *= alone.settings.rng.uniform(0.5, 1.5, len(entries))

@@ -358,7 +358,7 @@ BUGS = {
     "outcomes with other probabilities": (
         lambda x: dropped(x, law=OtherOutcomes),
         {},
-        "the mean is 0.429 times x",
+        "the keep rate is 0.3, not 1-p: keep and drop are swapped",
     ),
     "another rate than promised": (
         lambda x: F.dropout(x, 0.31, training=True),

@@ -379,7 +379,7 @@ def test_too_many_outcomes_are_refused_at_once(shape, distribution, count, monke
     monkeypatch.setattr(loss.op, "forward", None)  # no outcome is computed
     with pytest.raises(
         ValueError,
-        match=rf"expectation: {count}, but at most 65,536 .*smaller batch.*resample",
+        match=rf"expectation: at least {count}, but at most 65,536 .*smaller batch.*resample",
     ):
         mg.expectation(loss)
 

@@ -8,6 +8,7 @@ from helpers import positive_leaf, product
 
 import minigrad as mg
 from minigrad.array import data_of
+from minigrad.check import GradcheckError
 from minigrad.check.__main__ import main
 from minigrad.registry import op
 
@@ -52,6 +53,27 @@ def test_a_rule_that_is_wrong_for_another_layout_of_its_argument_is_found(error)
     assert mg.check_graph(np.sum(wrong(x)))
     assert mg.check_graph(np.sum(wrong(x[:, ::2]))).first_wrong.op == "np_sin"
     assert not mg.gradcheck(lambda x: wrong(x[:, ::2]), x, raise_exception=False)
+
+
+NO_GRADIENTS = {  # what a report tells of a rule that returns no gradient
+    "ndarray of complex128": lambda g, out, x: g * np.cos(x) + 0j,
+    "ndarray of object": lambda g, out, x: (g * np.cos(x)).astype(object),
+    "MaskedArray of float64": lambda g, out, x: np.ma.array(g * np.cos(x)),
+    "ValueError: the rule of np_sin for x returned None": lambda g, out, x: None,
+    "ValueError: the rule of np_sin for x returned [[": lambda g, out, x: g.tolist(),
+    "ZeroDivisionError": lambda g, out, x: g / (1 // 0),
+    "ValueError: output array is read-only": lambda g, out, x: np.multiply(g, np.cos(x), out=g),
+}
+
+
+@pytest.mark.parametrize("told", NO_GRADIENTS)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_what_is_no_gradient_is_refused_by_name(told):
+    wrong, x = op(np_sin, x=NO_GRADIENTS[told]), positive_leaf(2, 2)
+    first = mg.check_graph(np.sum(wrong(x))).first_wrong
+    assert first.op == "np_sin" and told in first.note and "test_rules.py" in first.rule
+    with pytest.raises(GradcheckError, match=re.escape(told)):
+        mg.gradcheck(wrong, x)
 
 
 def test_each_wrong_rule_of_a_node_is_named():

@@ -11,9 +11,9 @@ import pytest
 from helpers import cube, positive_leaf, product
 
 import minigrad as mg
+from minigrad import derivatives, nn
 from minigrad import functional as F
-from minigrad import nn
-from minigrad.check import GradcheckError, functions, graphs
+from minigrad.check import GradcheckError, functions
 from minigrad.registry import op
 
 pytestmark = pytest.mark.usefixtures("own_registry")
@@ -164,7 +164,7 @@ def test_a_node_with_entries_at_kinks_is_compared_at_all_others(break_rule):
 @pytest.mark.parametrize("scale", [1e-3, 1e-9, 1e-15])
 def test_mistakes_are_found_among_kinks(scale, monkeypatch):
     """Mistakes of the engine, since a mistake of a rule is found at its node."""
-    right = graphs.grad
+    right = derivatives.grad
 
     def changed(change):
         def gradients(*args, **options):
@@ -173,7 +173,7 @@ def test_mistakes_are_found_among_kinks(scale, monkeypatch):
                 mg.Tensor(change(g.data)) if g is not None and g.size == 3000 else g for g in found
             ]
 
-        monkeypatch.setattr(graphs, "grad", gradients)
+        monkeypatch.setattr(derivatives, "grad", gradients)
 
     for seed in range(2):
         f, x = near_kinks(scale, seed)
@@ -380,6 +380,17 @@ def test_the_bias_before_batch_norm_has_no_error_and_a_wrong_one_is_found(break_
     assert verdicts()["0.linear"] == "FAIL"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bias_of_filters_before_a_norm_has_no_error(seed):
+    """Its gradient is rounding alone, so backward and the plain walk must round alike."""
+    mg.manual_seed(seed)
+    norm = (nn.BatchNorm2d(4), nn.GroupNorm(2, 4))[seed % 2]
+    model = nn.Sequential(nn.Conv2d(2, 4, 1 + seed % 3), norm, nn.Tanh(), nn.Flatten())
+    scores = model(np.random.default_rng(seed).standard_normal((2, 2, 6, 5)))
+    report = mg.check_graph(F.cross_entropy(scores, np.array([0, 1])), seed)
+    assert report, report
+
+
 @pytest.mark.parametrize("x", [40.0, 700.0, -40.0, -800.0])
 def test_a_saturated_gate_is_no_mistake(x):
     for gate in (F.sigmoid, np.tanh, F.erf, F.softplus):
@@ -478,6 +489,13 @@ def test_an_entry_of_small_gradient_counts_as_much_as_others():
     assert mg.check_graph(np.sum(broken(mg.Tensor(x, True)))).first_wrong.op == "cube"
 
 
+@pytest.mark.parametrize("at", range(6))
+def test_a_gradient_counts_however_small_it_is_beside_others(at):
+    x, i = mg.Tensor(np.array([-60.0, -7.0, 2e-5, 1.0, 12.0, 80.0]), True), np.arange(6)
+    wrong = op(lambda x: np.exp(x), x=lambda g, out, x: g * out * (1 + 1e-9 * (i == at)))
+    assert not mg.check_graph(np.sum(wrong(x)))
+
+
 def test_an_entry_whose_gradient_is_rounding_does_not_hide_others(break_rule):
     x = mg.Tensor(np.array([17.0, 0.5]), True)  # 1 - tanh(17)^2 has no digit left
     assert {row.verdict for row in mg.check_graph(np.sum(np.tanh(x))).rows} == {"OK"}
@@ -492,7 +510,7 @@ def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
         return np.sum(np.sin(a)) + np.sum(1e6 * b) - np.sum((1e6 - 1e-4) * b)
 
     assert mg.check_graph(loss())
-    right = graphs.grad
+    right = derivatives.grad
 
     def gradients(*args, **options):
         found = right(*args, **options)
@@ -502,7 +520,7 @@ def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
             for x, g in zip(inputs, found)
         ]
 
-    monkeypatch.setattr(graphs, "grad", gradients)
+    monkeypatch.setattr(derivatives, "grad", gradients)
     assert mg.check_graph(loss()).first_wrong.shape == (3,)
 
 

@@ -1034,7 +1034,7 @@ def test_equal_names_on_a_card_are_all_there():
 def test_a_failed_block_is_not_folded_with_its_equals():
     loss = residual_loss(8)
     report = check_graph(loss)
-    row = next(r for r in report.rows if r.module == "blocks.3.fc2")
+    row = next(r for r in report.rows if r.name == "blocks.3.fc2.linear")
     row.verdict = "FAIL"
     assert [n.title for n in cards(loss, depth=2, checks=report)] == [
         "0 to 2: Block x3",

@@ -81,6 +81,7 @@ def ways(rng):
 
 # Names in the text of inputs:
 near = np.array([1e-3, -2e-3, 3e-3, -0.7])  # near 0 and each other: some rules err there
+far = np.array([-60.0, -7.0, -1e-5, 2e-5, 12.0, 80.0])  # large and tiny: rules may branch there
 large = np.array([[900.0, 901.0, 899.5], [-900.0, -901.0, -900.5]])
 offsets = np.array([[2.0, 0.3, -0.4], [0.1, 1.5, 0.7]])
 # Names in the text of calls, beside the ops:
@@ -146,16 +147,16 @@ BINARY = [
 ]
 SEVERAL = [
     "{f}(x); {f}(x, axis=0); {f}(x, axis=-1); {f}(x, keepdims=True) | {x}(2, 3)",
-    "{f}(x, axis=1, keepdims=True) | {x}(2, 3)",
+    "{f}(x, axis=1, keepdims=True) | {x}(2, 3); {x}(2, 2); {x}(2, 2, 2)",
     "{f}(x, axis=(0, 2)); {f}(x, axis=(-1, 0), keepdims=True) | {x}(2, 3, 2)",
     "{f}(x, axis=(0, 1, 2)) | {x}(2, 1, 2)",
-    "{f}(x, axis=1) | {x}(2, 2, 2)",
+    "{f}(x, axis=1) | {x}(2, 2, 2); {x}(2, 2, 1, 4)",
     "{f}(x.T[::-1], axis=0) | {x}(3, 2)",
 ]
 SINGLE = ["{f}(x) | {x}(); {x}(1,)", "{f}(x, axis=1) | {x}(0, 2)"]
 ALONG = [
-    "{f}(x); {f}(x, axis=0) | {x}(2, 3)",
-    "{f}(x, axis=1); {f}(x, axis=-2) | {x}(2, 3, 2)",
+    "{f}(x); {f}(x, axis=0) | {x}(2, 3); {x}(2, 2, 2)",
+    "{f}(x, axis=1); {f}(x, axis=-2) | {x}(2, 3, 2); {x}(2, 2, 2, 1)",
     "{f}(x) | {x}(3,); {x}(0, 3)",
     "{f}(x.T[::-1]) | {x}(3, 2)",
 ]

@@ -12,13 +12,13 @@ NOTHING = [(1, "inverted"), (1, "classic"), (0.2,)]
 samples = [
     cases("dropout: dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
     cases("dropout(x, Tensor(np.zeros_like(mask)), *s) | (2, 3)", s=NOTHING),
-    "dropout(x, Tensor(np.array(True)), 0.2) | ()",
+    "dropout(x, Tensor(np.array(True)), 0.2) | (); (2, 3)",
     "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
     "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
 ]
 
 
-@dataclass
+@dataclass(eq=False)
 class Noisy:
     """A function of x and `training` that draws noise, and its variance and mean, functions of x.
 
@@ -77,7 +77,8 @@ IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 
 noisy = {
     "dropout": [
-        *dropping(F.dropout),
+        *dropping(F.dropout, large=(512, 512)),  # more entries than are drawn at a time
+        noise(F.dropout, {"p": 0.5}, lambda x: x * x),  # drawn in a way of its own
         noise(F.dropout, SHARED, lambda x: 0.3 / 0.7 * x * x, small=(8, 2), shared=(1,)),
     ],
     "dropout1d": dropping(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),

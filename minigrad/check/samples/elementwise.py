@@ -3,13 +3,15 @@
 from .case import binary, unary
 
 SMOOTH = "negative positive square exp expm1 sin cos arctan sinh cosh tan tanh"
+BENT = "sigmoid softplus erf relu np.absolute"
 POSITIVE = "log1p reciprocal log log2 log10 sqrt"
 NAMES = [("", SMOOTH), ("small", "arcsin arccos"), ("positive", POSITIVE)]
 
 samples = [
     [unary(f"np.{name}", draw) for draw, names in NAMES for name in names.split()],
+    [f"{name}: np.{name}(x) | far" for name in SMOOTH.split()],
+    [f"{name}: np.{name}(x) | abs(far)" for name in POSITIVE.split()],
     "log1p: np.log1p(x) | [0.0, 1e-9, -0.5]",
-    [[unary(f), f"{f}(x) | near"] for f in ("np.absolute", "relu")],
     # ---- arithmetic
     [binary(f"np.{f}") for f in ("add", "subtract", "multiply")],
     "multiply: x * x; x * x.T | (2, 2)",
@@ -26,12 +28,12 @@ samples = [
     "x**y | positive(3), [0.0, 1.0, 2.0]; [0.0, 0.0, 0.5], [2.5, 3.0, -1.0]",
     binary("np.logaddexp"),
     "np.logaddexp(x, y) | [900.0, -900.0, 0.0], [901.0, -900.5, 0.0]",
-    # ---- activations
-    [[unary(f), f"{f}(x) | [-12.0, 0.0, 12.0]"] for f in ("sigmoid", "softplus", "erf")],
+    # ---- activations and |x|
+    [[unary(f), f"{f}(x) | far; near"] for f in BENT.split()],
     # ---- choices
     [binary(f, number=0) for f in ("np.maximum", "np.minimum")],
     "where: np.where(mask, x, y); np.where(mask.T, x.T, y.T).T | (2, 3), (2, 3); (2, 1), (1, 3)",
-    "np.where(mask, x, y) | (), (1, 3); (2, 1), (3,)",
+    "np.where(mask, x, y) | (), (1, 3); (2, 1), (3,); (2, 2, 3), (3,)",
     "np.where(mask, x, 0); np.where(mask, 2.5, x) | (2, 3); (3,)",
     "np.where(x > 0, x, y) | apart(2, 3), (3,)",
     "np.where(np.zeros((0, 2), bool), x, 1) | (2,)",
@@ -40,7 +42,7 @@ samples = [
     "np.clip(x, np.int8(-2) * mask, whole[:, :1]) | (2, 3)",
     "x.clip(y, None); x.clip(None, y); np.clip(x, y, y + 0.5) | (2, 3), (2, 3)",
     "np.clip(x, y, None); np.clip(x, None, y) | [[-2.0, -1.0, 3.0, 2.0]], [[0.1]]",
-    "np.clip(2 * x, y, z) | (2, 3), (3,), [[0.42], [0.47]]",
+    "np.clip(2 * x, y, z) | (2, 3), [-0.1, 0.1, 0.45], [[0.42], [0.47]]",
     "np.clip(x, 5, 6) | apart(3)",
     "astype: x.astype(float); x.T.astype('f8'); x.astype(np.longdouble) | (2, 3); (); (0, 2)",
 ]

@@ -11,7 +11,7 @@ samples = [
     # bools
     "x[np.arange(12).reshape(3, 4) % 3 == 0]; x[[True, False, True]]; x[True] | (3, 4)",
     # lists with a slice, None or an ellipsis between them
-    "x[[0, 0], :, [1, 1]]; x[:, [0, 0], None, [1, 1]]; x[0, ..., [1, 1]] | (2, 2, 3)",
+    "x[[0, 0], :, [1, 1]]; x[:, [0, 0], None, [1, 1]]; x[0, ..., [1, 1]] | (2, 2, 3); (2, 2, 3, 2)",
     "x[()]; x[None, ...] | ()",
     "x.T[[1, 1], ::-1] | (2, 3)",
     "x[np.argmax(x, axis=1)]; x[np.arange(2), np.argmax(x, axis=1)] | apart(2, 2)",

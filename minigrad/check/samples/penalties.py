@@ -7,7 +7,7 @@ def penalty(name, settings, none):
     """Rows of a penalty: its coefficients in text, and the coefficients that make it 0."""
     f = f"{name}(*xs, {settings})"
     return [
-        f"{name}: {f} | (2, 3), apart(3), apart(), (1, 1, 2); np.array(-0.5); (3, 1), (0, 2)",
+        f"{name}: {f} | (2, 3), apart(3), apart(), (2, 1, 1, 2); np.array(-0.5); (3, 1), (0, 2)",
         f"{f} | [1.5, -2.0, 0.0], [-0.5, 0.7, 1.0]",  # of other signs
         f"{name}(x.T[::-1], x, {settings}) | (3, 2)",
         f"{name}(x, {none}) | (3, 2)",

@@ -3,12 +3,11 @@
 from .case import along, cases, reduction, several
 
 samples = [
-    reduction("np.max"),
-    reduction("np.min"),
+    [[reduction(f), f"{f}(x) | [2.0, 2.0, 2.0, 0.0, 0.0, 0.0]"] for f in ("np.max", "np.min")],
     several("np.std"),
-    "np.std(x, ddof=1); np.std(x, axis=-1, ddof=2); x.std(0, ddof=0.5) | (2, 3)",
+    "np.std(x, ddof=1); np.std(x, (-1, 0), ddof=2, keepdims=True) | (2, 3); np.full((2, 3), 2.0)",
     reduction("np.var"),
-    "np.var(x, ddof=1); np.var(x, axis=-1, ddof=2); x.var(0, ddof=0.5) | (2, 3)",
+    "np.var(x, ddof=1); np.var(x, (-1, 0), ddof=2, keepdims=True); x.var(0, ddof=0.5) | (2, 3)",
     "np.var(x) | 1e6 + offsets",  # a large mean must not cost digits
     [
         [along(f), f"{f}(x) | large; (3, 1)", f"{f}(x, axis=(0, 1)) | (2, 2)"]
@@ -20,7 +19,7 @@ samples = [
     reduction("np.mean"),
     "np.mean(x, axis=()) | (2, 2)",
     cases("standardize: standardize(x, k, 0.1) | (2, 3)", k=[0, 1, -2, (0, 1), (-1, 0), None]),
-    cases("standardize(x, k, 1e-5) | (2, 3, 2)", k=[1, (0, 2), (-1, 1)]),
+    cases("standardize(x, k, 1e-5) | (2, 3, 2); (2, 3, 2, 2)", k=[1, (0, 2), (-1, 1)]),
     "standardize(x.transpose(1, 0, 2)[::-1], (0, 2), 0.1) | (3, 2, 2)",
     "standardize(x, -1, 0.1) | 1e5 + offsets",  # a large mean must not cost digits
     "standardize(x, None, 0.1) | ()",
