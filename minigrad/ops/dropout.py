@@ -20,6 +20,7 @@ def dropout(x, noise, p, scaling="inverted"):
     scale = _scale(p, scaling)
     if scale == 1:
         return x * noise
+    noise = np.asarray(noise) if isinstance(noise, (int, float)) else noise
     factor = noise.astype(x.dtype if x.dtype.kind in "fc" else np.float64)
     factor *= scale  # a cast first: a product of bools and floats casts in small, slow pieces
     reusable = factor.shape == x.shape != () and factor.dtype == x.dtype
