@@ -101,6 +101,8 @@ class Loops:
         new = [name for v in places.keys() - known.keys() for name in v]
         blocks = {place and place.blocks for row in known.values() for place in row}
         first = steps[0][0]
+        # The forward pass makes new blocks. Later lines use them, and give new values to them; the
+        # lines that load data or name gradients, outside of both passes, do not.
         is_known = len(blocks) == 1 and None not in blocks
         is_fit = not blocks if first.part == "forward" else is_known
         may_be_new = len({*new}) == len(new) if first.part else not new
