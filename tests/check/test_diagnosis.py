@@ -50,6 +50,12 @@ DIAGNOSED = {  # name: (forward, shapes, rules, the first hypothesis)
     ),
     "half": (squared, [(3, 2)], {"x": lambda g, out, x: g * x}, "half the numeric gradient"),
     "sign": (squared, [(3, 2)], {"x": lambda g, out, x: -2 * g * x}, "the sign is wrong"),
+    "tiny": (
+        squared,
+        [(3, 2)],
+        {"x": lambda g, out, x: 1e-30 * g * x},
+        "5e-31 times the numeric gradient at every entry",
+    ),
     "zero": (
         squared,
         [(3, 2)],
