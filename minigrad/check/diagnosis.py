@@ -28,13 +28,11 @@ def diagnose(alone, i):
     added = ~live & (abs(analytic) > tolerance)
     more = f"{np.sum(np.any(added, axis=0))} of {len(entries)} entries"
     k = np.median(analytic[live] / right[live]) if np.any(live) else np.nan
-    hypotheses = {
-        "": right,
-        _factor(k, node, x): k * right,
-    }  # "": nothing is wrong at these entries
+    hypotheses = {"": right}  # nothing is wrong at these entries
     if not np.any(analytic):
         text = "zero everywhere: the way back is cut (detach, .data?), or the rule is empty"
-        hypotheses = {text: analytic}
+        hypotheses[text] = analytic
+    hypotheses[_factor(k, node, x)] = k * right
     text = f"right, except for {more} where it should be zero: a mask is ignored"
     hypotheses[text] = right + added * analytic
     if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
