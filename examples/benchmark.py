@@ -481,7 +481,7 @@ def nodes():
     ratio = statistics.median(big[0] / small[0] for small, big in rounds)
     small, big = rounds[0]
     print(
-        f"\na node: {small[0] * 1e6:.2f} us at 10^3, {big[0] * 1e6:.2f} us at 10^5 (ratio {ratio:.2f}), {big[1]:.0f} bytes"
+        f"\na node: {small[0] * 1e6:.2f} us in graphs of 10^3, {big[0] * 1e6:.2f} us in graphs of 10^5 (ratio {ratio:.2f}), {big[1]:.0f} bytes"
     )
 
 
@@ -543,7 +543,7 @@ def import_time():
 
         pairs = [(seconds("numpy"), seconds("minigrad")) for _ in range(17)][2:]
     print(
-        f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} x NumPy's own import on top of it"
+        f"import: {statistics.median(b / a for a, b in pairs) - 1:.2f} of the time of NumPy's import, on top of it"
     )
 
 
@@ -676,7 +676,7 @@ if __name__ == "__main__":
         f"NumPy {np.__version__}, PyTorch {torch.__version__ if torch else 'not installed'}, one thread\n"
     )
     print(
-        f"{'work':10}  {'by hand':>13}  {'by hand':>8}  {'minigrad':>8}  {'compiled':>8}  {'PyTorch':>10}  minigrad/PyTorch"
+        f"{'work':10}  {'a step by hand':>14} {'by hand':>8}  {'minigrad':>8}  {'compiled':>8}  {'PyTorch':>10}  minigrad/PyTorch"
     )
     for name in [n for n in WORK if n in chosen]:
         build, inner = WORK[name]
