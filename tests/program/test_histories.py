@@ -1,0 +1,105 @@
+"""A model changes between training steps, and its compiled step follows, to the last bit."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.functional as F
+from minigrad import nn, optim
+from minigrad.noise import get_rng_state, set_rng_state
+
+pytestmark = pytest.mark.usefixtures("seeded", "as_before")
+
+
+class Net(nn.Module):
+    def __init__(self):
+        self.first = nn.Linear(6, 8, penalty=nn.L2(1e-2))
+        self.norm, self.drop = nn.BatchNorm1d(8), nn.Dropout(0.3)
+        self.inner = nn.ModuleList([nn.Linear(8, 8) for _ in range(2)])
+        self.last, self.other = nn.Linear(8, 3), nn.Linear(8, 3)
+        self.scale, self.skips, self.act, self.head = 1.5, True, F.relu, "last"
+        self.settings = {"factor": 2.0, "shifts": [1.0, 2.0]}
+        self.weights, self.smoothing = np.array([1, 2, 1], np.float32), 0.1
+
+    def forward(self, x):
+        h = self.act(self.norm(self.first(x))) * self.scale
+        h = h + self.drop(h) if self.skips else self.drop(h)
+        for layer in self.inner:
+            h = np.tanh(layer(h))
+        h = h * self.settings["factor"] + self.settings["shifts"][0]
+        return getattr(self, self.head)(h)
+
+    def loss(self, x, y):
+        settings = {"weight": self.weights, "label_smoothing": self.smoothing}
+        return F.cross_entropy(self(x), y, **settings) + self.penalty()
+
+
+def set_item(holder, key, value):
+    holder[key] = value
+
+
+CHANGES = [  # of a Net, by a number from 0.5 to 1.5
+    lambda net, v: setattr(net, "scale", v),
+    lambda net, v: setattr(net, "skips", not net.skips),
+    lambda net, v: setattr(net, "act", np.sin if net.act is F.relu else F.relu),
+    lambda net, v: setattr(net, "head", "other" if net.head == "last" else "last"),
+    lambda net, v: setattr(net, "smoothing", v / 4),
+    lambda net, v: set_item(net.settings, "factor", v),
+    lambda net, v: set_item(net.settings["shifts"], 0, v),
+    lambda net, v: set_item(net.weights, 1, v),
+    lambda net, v: net.train(not net.training),
+    lambda net, v: setattr(net.drop, "p", v / 2),
+    lambda net, v: setattr(net, "drop", nn.Dropout(v / 3)),
+    lambda net, v: setattr(net.norm, "momentum", v / 2),
+    lambda net, v: setattr(net.norm, "eps", v / 1000),
+    lambda net, v: set_item(net.norm.running_mean, ..., v),
+    lambda net, v: net.inner.append(nn.Linear(8, 8)),
+    lambda net, v: set_item(net.inner, 0, nn.Linear(8, 8, bias=v > 1)),
+    lambda net, v: setattr(net.inner[0], "weight", net.inner[1].weight),
+    lambda net, v: setattr(net.last, "weight", nn.Parameter(np.full((3, 8), v, np.float32))),
+    lambda net, v: net.first.weight.requires_grad_(not net.first.weight.requires_grad),
+    lambda net, v: set_item(net.first.weight.data, 0, v),
+    lambda net, v: setattr(net.last.weight, "data", np.asfortranarray(net.last.weight.data)),
+    lambda net, v: net.load_state_dict(
+        {n: a[::-1] if a.ndim else a for n, a in net.state_dict().items()}
+    ),
+    lambda net, v: net.first.register_forward_hook(lambda module, args, out: out * v),
+    lambda net, v: mg.manual_seed(int(100 * v)),
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_compiled_step_follows_every_change(seed):
+    rng, state = np.random.default_rng(seed), get_rng_state()
+    worlds = []
+    for is_compiled in (False, True):
+        set_rng_state(state)
+        net = Net()
+        step = mg.compile(net.loss) if is_compiled else net.loss
+        worlds.append([net, step, get_rng_state()])
+    for _ in range(24):
+        x = rng.standard_normal((rng.choice([5, 7]), 6)).astype(np.float32)
+        y = rng.integers(0, 3, len(x))
+        y[0] = rng.choice([y[0], -100], p=[0.9, 0.1])
+        changes = [(CHANGES[rng.integers(len(CHANGES))], rng.uniform(0.5, 1.5))] * rng.integers(2)
+        found = []
+        for world in worlds:
+            net, step, state = world
+            set_rng_state(state)
+            for change, number in changes:
+                change(net, number)
+            net.zero_grad()
+            loss = step(x, y)
+            if step == net.loss:
+                loss.backward()
+            gradients = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
+            optimizer = optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.01)
+            optimizer.step()
+            gradients = {f"gradient of {name}": g.numpy() for name, g in gradients.items()}
+            found.append({"loss": loss.numpy(), **gradients, **net.state_dict()})
+            world[2] = get_rng_state()
+        assert found[0].keys() == found[1].keys()
+        for name, right in found[0].items():
+            np.testing.assert_array_equal(found[1][name], right, err_msg=name)
+    programs = [p for programs in worlds[1][1].programs.values() for p in programs]
+    assert sum(p.refusal is None for p in programs) > 3
