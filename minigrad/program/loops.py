@@ -59,13 +59,14 @@ class Loops:
     """Writes loops in place of repeated lines of a page, if they repeat in both passes.
 
     places  {name: Place} of the values that belong to blocks
+    last    {name: the variable that has this value after a loop}
     """
 
     def __init__(self, page):
         self.page, self.refused = page, set()  # the first lines of loops in one pass alone
         passes = [[x for x in page.lines if x.part == part] for part in ("forward", "backward")]
         while True:
-            self.places, self.alone = {}, {}
+            self.places, self.last, self.alone = {}, {}, {}
             page.lines = [line for lines in passes for line in self.fold(lines)]
             if not self.alone:
                 break
@@ -89,6 +90,7 @@ class Loops:
     def outside(self, text):
         """A text with `blocks[index].attribute` in place of the values of blocks."""
         known = {name: f"{p[0].name}[{p.index}].{p.attribute}" for name, p in self.places.items()}
+        known |= self.last
         return NAME.sub(lambda match: known.get(match[0], match[0]), text)
 
     def _match(self, steps):
@@ -145,6 +147,7 @@ class Loops:
                     self.places |= {x: Place(blocks, i, attribute) for i, x in zip(indices, values)}
                 owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
                 texts[values] = f"{owner}.{self.places[name].attribute}"
+                self.last |= {values[-1]: carried[name]} if name in carried else {}
             elif isinstance(kind, tuple):
                 texts[values] = _sum(kind[0], f"{block}.i", kind[1])
             else:

@@ -74,8 +74,8 @@ def test_the_program_of_a_deep_network_reads_as_if_written_by_hand(written):
         "for b in blocks:",
         "    b.h = np.tanh(h @ b.weight.T + b.bias)",
         "    h = b.h",
-        "loss = blocks[8].h.sum()",
-        "g_layer80 = 1 - blocks[8].h * blocks[8].h",
+        "loss = h.sum()",
+        "g_layer80 = 1 - h * h",
         "g = g_layer80",
         "for b in reversed(blocks[1:]):",
         "    b.g_layer = g @ b.weight",
@@ -83,8 +83,8 @@ def test_the_program_of_a_deep_network_reads_as_if_written_by_hand(written):
         "    b.g_bias = g.sum(axis=0)",
         "    b.g = b.g_layer - b.g_layer * blocks[b.i - 1].h * blocks[b.i - 1].h",
         "    g = b.g",
-        "g_layer00_weight = blocks[1].g.T @ x",
-        "g_layer00_bias = blocks[1].g.sum(axis=0)",
+        "g_layer00_weight = g.T @ x",
+        "g_layer00_bias = g.sum(axis=0)",
     ]
 
 
