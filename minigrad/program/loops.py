@@ -1,7 +1,8 @@
 """Repeated lines of a program as loops: the blocks of a network, the steps of a recurrent net.
 
-Lines repeat if they differ in names and counters alone. In a loop, what belongs to one block is an
-attribute of an object `blocks[i]`. So the backward pass finds there what the forward pass made:
+Lines repeat if they differ only in names and counters. In a loop, a value that belongs to one block
+is an attribute of an object `blocks[i]`. There the backward pass finds it. A loop of the forward
+pass:
 
     for b in blocks:
         b.h = np.tanh(h @ b.weight.T)
@@ -16,9 +17,10 @@ import numpy as np
 
 from .symbols import NAME
 
-# A name of the page, a whole number, or a number between dots or at the end of a text in quotes.
+# A name of the page, or a whole number. In quotes: a number before a dot, or at the end: "w_3"
 TOKEN = re.compile(rf'{NAME.pattern}|(?<![\w.])\d+(?![\w.])|(?<=[".])\d+(?=\.)|\d+(?=")')
 LEAST = 6  # lines that a loop must save
+MULTIPLES = 6  # how many lengths of the parts of a run are tried: parts of two lines, of four, ...
 
 
 class Blocks(NamedTuple):
@@ -40,11 +42,13 @@ class Place(NamedTuple):
 class Match(NamedTuple):
     """Steps that make a loop.
 
-    kinds    {the texts of a token in each step: "same"; "last" for a value of the step before; a
-             number d for a value of the block d blocks later; (factor, offset) for a counter that
-             is factor * index + offset}
+    kinds    {the texts of a token, one for each step: its kind}. The kinds are
+             "same": all steps have the same text
+             "last": a value that the step before made
+             a number d: a value of blocks[i + d], where i is the index of the step's block
+             (factor, offset): the number factor * i + offset
     blocks   the Blocks of an earlier loop, or None
-    indices  the block of each step
+    indices  of the blocks, one for each step
     """
 
     steps: list
@@ -60,10 +64,11 @@ class Loops:
 
     places  {name: Place} of the values that belong to blocks
     last    {name: the variable that has this value after a loop}
+    alone   {Blocks: the first target of its loop} while no loop of the backward pass uses them
     """
 
     def __init__(self, page):
-        self.page, self.refused = page, set()  # the first lines of loops in one pass alone
+        self.page, self.refused = page, set()  # the first targets of loops that stayed alone
         passes = [[x for x in page.lines if x.part == part] for part in ("forward", "backward")]
         while True:
             self.places, self.last, self.alone = {}, {}, {}
@@ -73,7 +78,7 @@ class Loops:
             self.refused |= {*self.alone.values()}
 
     def fold(self, lines):
-        """These lines with loops. Loops in the backward pass, or later, are over known blocks."""
+        """These lines with loops. Only the forward pass makes blocks; other loops run over them."""
         for starts, length, times in _runs([TOKEN.split(line.text) for line in lines]):
             matches = {}
             for start in starts:
@@ -103,15 +108,15 @@ class Loops:
         new = [name for v in places.keys() - known.keys() for name in v]
         blocks = {place and place.blocks for row in known.values() for place in row}
         first = steps[0][0]
-        # The forward pass makes new blocks. Later lines use them, and give new values to them; the
-        # lines that load data or name gradients, outside of both passes, do not.
+        # Only a loop of the forward pass makes blocks. A loop of the backward pass runs over them
+        # and may give them attributes. Loops that load data or fill `gradients` give none.
         is_known = len(blocks) == 1 and None not in blocks
         is_fit = not blocks if first.part == "forward" else is_known
         may_be_new = len({*new}) == len(new) if first.part else not new
         if first.target in self.refused or not is_fit or not may_be_new:
             return None
         indices = range(len(steps))
-        if known:
+        if known:  # a step may also use the block before it; its own block has the largest index
             indices = max([place.index for place in row] for row in known.values())
         if {*np.diff(indices)} not in ({1}, {-1}):
             return None
@@ -121,7 +126,7 @@ class Loops:
         for v in kinds:
             if kinds[v] == "counter":
                 kinds[v] = _counter(v, indices)
-            # A number that changes is another object, and its second name would keep the old one.
+            # += changes an array under all its names, but it makes a new number: no loop then.
             if kinds[v] == "last" and steps[0][made[v[1]][1]].shape == ():
                 kinds[v] = None
         known = blocks.pop() if blocks else None
@@ -131,7 +136,9 @@ class Loops:
         """The lines of a loop."""
         page, (steps, kinds, blocks, indices), first = self.page, match, match.steps[0][0]
         if blocks is None:
-            blocks = Blocks(page.name("blocks"), page.name("b"), len(steps))
+            has_data = any(values[0] in page.inputs for values in kinds)
+            name = "blocks" if has_data else "steps"
+            blocks = Blocks(page.name(name), page.name(name[0]), len(steps))
             self.alone[blocks] = first.target
         elif first.part == "backward":
             self.alone.pop(blocks, None)
@@ -143,7 +150,8 @@ class Loops:
             name = values[0]
             if isinstance(kind, int):
                 if name not in self.places:
-                    attribute = carried.get(name) or page.name(_wish(page.wishes[name]))
+                    wish = _common(page.wishes[name], page.wishes[values[1]])
+                    attribute = carried.get(name) or page.name(wish)
                     self.places |= {x: Place(blocks, i, attribute) for i, x in zip(indices, values)}
                 owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
                 texts[values] = f"{owner}.{self.places[name].attribute}"
@@ -218,24 +226,33 @@ def _runs(items):
     for length in range(1, len(items) // 2 + 1):
         other = np.flatnonzero(codes[length:] != codes[:-length])
         edges = np.concatenate([[-1], other, [len(codes) - length]])
-        most = np.argmax(np.diff(edges))  # there are most items that equal the item `length` later
-        runs.setdefault((edges[most] + 1, edges[most + 1] + length), length)  # the shortest parts
+        most = np.argmax(
+            np.diff(edges)
+        )  # the longest row of items that equal the item `length` later
+        runs.setdefault((edges[most] + 1, edges[most + 1] + length), []).append(length)
     found = []
-    for (start, stop), length in runs.items():
-        times = (stop - start) // length
-        for n in times, times - 1:  # the first or the last part may differ in names
-            if length * (n - 1) >= LEAST:
-                found.append((range(start, stop - length * n + 1), length, n))
+    for (start, stop), lengths in runs.items():
+        for length in lengths[:MULTIPLES]:
+            times = (stop - start) // length
+            for n in times, times - 1:  # one part fewer: the first or the last may use other names
+                if length * (n - 1) >= LEAST:
+                    found.append((range(start, stop - length * n + 1), length, n))
     return sorted(found, key=lambda run: (run[1] * (1 - run[2]), run[1]))
 
 
-def _wish(name):
-    """A name without the index of a block, such as norm1 for norm1_0 and for blocks0_norm1."""
-    return re.sub(r"_?\d+$", "", re.sub(r"[a-z]+\d+_(?=[a-z])", "", name, count=1))
+def _common(one, other):
+    """A name without the index of a block: norm1 for blocks0_norm1 and blocks1_norm1."""
+    for a, b in zip(re.finditer(r"\d+", one), re.finditer(r"\d+", other)):
+        if a[0] != b[0]:
+            head, tail = one[: a.start()], one[a.end() :]
+            if re.match("_[a-zA-Z]", tail):
+                return re.sub("[a-zA-Z]+$", "", head) + tail[1:]
+            return head.rstrip("_") + tail
+    return one
 
 
 def _line(like, text, around):
-    """A statement in the same pass."""
+    """A line `text` of a loop, in the pass of the line `like`. For `around` see Line."""
     line = copy(like)
     line.expression, line.target, line.shape, line.around = text, None, None, around
     return line

@@ -12,7 +12,7 @@ from ..noise import Noise
 
 def identifier(text):
     """A dotted name as a valid name of Python: fc1_weight, blocks0_norm1_weight."""
-    text = re.sub(r"\W+", "_", re.sub(r"\.(\d)", r"\1", text)).strip("_")
+    text = re.sub(r"\W+", "_", re.sub(r"(?<=\D)\.(\d)", r"\1", text)).strip("_")
     text = text if text[:1].isalpha() else f"layer{text}"
     return f"{text}_" if keyword.iskeyword(text) else text
 
@@ -66,7 +66,8 @@ def _name_of_result(node, last):
     name = node.op.name
     if modules and last[id(modules[-1])] == node.order:
         name = dotted.pop()
-        name = dotted.pop() + name if name.isdigit() and dotted else name
+        outer = dotted.pop() if name.isdigit() and dotted else ""
+        name = outer + "_" * outer.isdigit() + name
     elif composed and last[id(composed)] == node.order:
         name = composed[1].name
     return "_".join([name, *filter(str.isdigit, dotted)])

@@ -68,6 +68,7 @@ class Program:
             if blocks:
                 made = f"[SimpleNamespace(i=i) for i in range({blocks.size})]"
                 lines.append(Line(page, f"{blocks.name} = {made}"))
+                lines[-1].shape = "in a heading, * is i"
             own = {n: places.get(n) for n in arrays}
             own = {n: place for n, place in own.items() if (place and place.blocks) == blocks}
             for name in sorted(own, key=lambda name: own[name] and own[name].index or 0):
@@ -137,8 +138,10 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     to_file  also writes the file to this path, and the arrays that it loads beside it, as .npz
 
     Returns a Program. The graph and all `.grad` stay as they are. The file needs nothing but NumPy
-    and gives the same bits; up to rounding, where a rule mixes float32 and float64, or data are a
-    view with gaps or in reversed order. Blocks of a network and steps that repeat are loops.
+    and gives the same bits. The results are equal only up to rounding if a rule mixes float32 and
+    float64, or if data are a view with gaps or in reversed order. Equal blocks of a network and
+    equal steps become a loop if this saves six lines or more in both passes. The first and the last
+    of them may stay outside the loop.
 
     Raises TypeError if `loss` is no Tensor, if a rule does not run on Tensors, or if an op cannot
     be written as lines and its source is not at hand. Raises RuntimeError if the graph was freed,

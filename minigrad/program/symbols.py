@@ -57,7 +57,8 @@ class Line:
     part     "forward" or "backward"
     owner    the result of the forward pass to which it belongs
     owners   this owner, and the owners of lines that were written into this line
-    around   [owner]; in a loop the owners in its first two steps, or None: as the line before
+    around   whose heading stands above: [owner], in a loop the owners in its first two steps; []
+             for no heading, None for the heading of the line before
     """
 
     def __init__(self, page, text, target=None, shape=None):

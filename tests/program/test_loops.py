@@ -72,19 +72,19 @@ def test_the_program_of_a_deep_network_reads_as_if_written_by_hand(written):
     assert body(program) == [
         "h = x",
         "for b in blocks:",
-        "    b.h = np.tanh(h @ b.weight.T + b.bias)",
+        "    b.h = np.tanh(h @ b.layer_0_weight.T + b.layer_0_bias)",
         "    h = b.h",
         "loss = h.sum()",
-        "g_layer80 = 1 - h * h",
-        "g = g_layer80",
+        "g_layer8_0 = 1 - h * h",
+        "g = g_layer8_0",
         "for b in reversed(blocks[1:]):",
-        "    b.g_layer = g @ b.weight",
-        "    b.g_weight = g.T @ blocks[b.i - 1].h",
-        "    b.g_bias = g.sum(axis=0)",
-        "    b.g = b.g_layer - b.g_layer * blocks[b.i - 1].h * blocks[b.i - 1].h",
+        "    b.g_layer_1 = g @ b.layer_0_weight",
+        "    b.g_layer_0_weight = g.T @ blocks[b.i - 1].h",
+        "    b.g_layer_0_bias = g.sum(axis=0)",
+        "    b.g = b.g_layer_1 - b.g_layer_1 * blocks[b.i - 1].h * blocks[b.i - 1].h",
         "    g = b.g",
-        "g_layer00_weight = g.T @ x",
-        "g_layer00_bias = g.sum(axis=0)",
+        "g_layer0_0_weight = g.T @ x",
+        "g_layer0_0_bias = g.sum(axis=0)",
     ]
 
 
