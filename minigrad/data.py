@@ -1,7 +1,6 @@
 """Batches of arrays. A checkpoint can store their order and position."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from .types import Operand
 
 __all__ = ["Batches"]
 
-if not TYPE_CHECKING:  # or type checkers would accept every name
-    __getattr__ = later.names_of(__name__)
+later.offer_names(__name__)
 
 
 class Batches:
