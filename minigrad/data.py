@@ -67,9 +67,8 @@ class Batches:
                 return  # a loop inside this one has ended the epoch
             if begun != (self.seed, self.epoch):  # at the start, and after a load inside the loop
                 begun = self.seed, self.epoch
-                order = np.arange(self.rows)
-                if self.shuffle:
-                    order = np.random.default_rng(begun).permutation(self.rows)
+                rng = np.random.default_rng(begun)
+                order = rng.permutation(self.rows) if self.shuffle else np.arange(self.rows)
             start = self.batch * self.batch_size
             rows = order[start : start + self.batch_size]
             self.batch += 1
