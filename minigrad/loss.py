@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .array import as_list, data_of, is_foreign, is_recorded
+from .array import as_list, data_of, is_recorded
 from .engine import Tensor, grad
 from .graph import nodes, program
 from .names import holders, leaf_names, modules_of, settings, split_scope
@@ -32,9 +32,8 @@ class Addend(NamedTuple):
 
     @property
     def value(self):
-        """factor * node, as a number; nan before a lazy array is computed."""
-        data = self.node.data
-        return math.nan if is_foreign(data) else self.factor * data.item()
+        """factor * node, as a number."""
+        return self.factor * self.node.data.item()
 
 
 def is_penalty(node):
