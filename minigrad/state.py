@@ -158,7 +158,7 @@ def _differences(here, there, free, counters, strict, name=""):
     if _are_dicts(here) and _are_dicts(there):
         here, there = (dict(enumerate(dicts)) for dicts in (here, there))
     if isinstance(here, dict) and isinstance(there, Mapping):
-        for key in {**here, **there}:
+        for key in dict.fromkeys([*here, *there]):
             inner = f"{name}.{key}" if name else str(key)
             mine, given = here.get(key), there.get(key)
             if key not in here or key not in there:
