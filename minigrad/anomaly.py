@@ -61,11 +61,8 @@ class detect_anomaly(Block):
     def look(self, frame, event, value):
         """Python calls this at each call and each return of a function."""
         code, is_return = frame.f_code, event == "return"
-        if (
-            code.co_name == "vjp"
-            and "on_tensors" in code.co_varnames
-            and event in ("call", "return")
-        ):
+        is_vjp = code.co_name == "vjp" and "on_tensors" in code.co_varnames
+        if is_vjp and event in ("call", "return"):
             self.steps += -1 if is_return else 1
             if is_return and value is not None:
                 names = {name.strip("_"): x for name, x in frame.f_locals.items()}

@@ -1,7 +1,6 @@
 """Batches of arrays. A checkpoint can store their order and position."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from .types import Operand
 
 __all__ = ["Batches"]
 
-if not TYPE_CHECKING:  # or type checkers would accept every name
-    __getattr__ = later.names_of(__name__)
+later.offer_names(__name__)
 
 
 class Batches:
@@ -69,9 +67,8 @@ class Batches:
                 return  # a loop inside this one has ended the epoch
             if begun != (self.seed, self.epoch):  # at the start, and after a load inside the loop
                 begun = self.seed, self.epoch
-                order = np.arange(self.rows)
-                if self.shuffle:
-                    order = np.random.default_rng(begun).permutation(self.rows)
+                rng = np.random.default_rng(begun)
+                order = rng.permutation(self.rows) if self.shuffle else np.arange(self.rows)
             start = self.batch * self.batch_size
             rows = order[start : start + self.batch_size]
             self.batch += 1

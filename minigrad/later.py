@@ -1,5 +1,7 @@
 """Parts that are imported when a program needs them: other NumPy functions, PyTorch's names."""
 
+import sys
+from functools import partial
 from importlib import import_module
 
 is_complete = False  # whether minigrad itself is imported
@@ -50,9 +52,9 @@ def attribute(owner, name, tensor=None):
     return import_module("minigrad.vocabulary.pytorch").attribute(owner, name, tensor)
 
 
-def names_of(owner):
-    """The `__getattr__` of a module: names of PyTorch, or an error, perhaps with advice."""
-    return lambda name: attribute(owner, name)
+def offer_names(module):
+    """Gives a module PyTorch's names. Type checkers do not see this, so they know its own names."""
+    sys.modules[module].__getattr__ = partial(attribute, module)
 
 
 class Method:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .array import as_list, data_of, is_foreign, is_recorded
+from .array import as_list, data_of, is_recorded
 from .engine import Tensor, grad
 from .graph import nodes, program
 from .names import holders, leaf_names, modules_of, settings, split_scope
@@ -32,9 +32,8 @@ class Addend(NamedTuple):
 
     @property
     def value(self):
-        """factor * node, as a number; nan before a lazy array is computed."""
-        data = self.node.data
-        return math.nan if is_foreign(data) else self.factor * data.item()
+        """factor * node, as a number."""
+        return self.factor * self.node.data.item()
 
 
 def is_penalty(node):
@@ -325,12 +324,12 @@ def split(loss, parameters, what, retain_graph=False):
 
 def _operators(taken, parameters):
     """For each parameter the proximal operator of the sum of its penalties, or None."""
-    sums = {id(p): {} for p in parameters}  # id of a parameter -> {proximal operator: coefficient}
+    sums = {p: {} for p in parameters}  # parameter -> {proximal operator: coefficient}
     for part, leaf, weights in penalised(taken):
-        own = sums.get(id(leaf), {})
+        own = sums.get(leaf, {})
         for norm, c in weights.items():
             own[norm] = own.get(norm, 0.0) + part.factor * c
-    return [prox_of_sum(sums[id(p)]) if sums[id(p)] else None for p in parameters]
+    return [prox_of_sum(sums[p]) if sums[p] else None for p in parameters]
 
 
 def _require_proximal(part, what):

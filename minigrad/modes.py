@@ -66,8 +66,7 @@ class Block:
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"{self!r} decorates a function, not {function!r}.")
         if any(is_suspended(function) for is_suspended in SUSPENDED):
-            name = getattr(function, "__name__", function)
-            raise TypeError(f"{self!r}: open the block inside {name} instead.")
+            raise TypeError(f"{self!r}: open the block inside {function!r} instead.")
 
         @wraps(function)
         def inside(*args, **kwargs):

@@ -39,28 +39,17 @@ def holders(nodes):
     A use of the leaf is inside calls of modules. `scope` is the innermost call of a module that
     holds the leaf, and `name` is the name of the leaf in this module.
     """
-    holder_of = {}
-    members = {}  # id of a module -> {id of a leaf: the first name that the module has for it}
+    holder_of, members = {}, {}  # id of a module -> {id of a leaf: its first name in the module}
+    for module in modules_of(nodes):
+        members[id(module)] = {id(v): name for name, v in reversed([*module.named_members()])}
     for node in nodes:
-        for a in node.args or ():
-            if isinstance(a, Tensor) and a.is_leaf and a.order not in holder_of:
-                holder = _holder(a, node.scope, members)
-                if holder:
-                    holder_of[a.order] = holder
+        leaves = [a for a in node.args or () if isinstance(a, Tensor) and a.is_leaf]
+        for call in around(node.scope) if leaves else ():
+            names = members.get(id(call[1]), {})
+            for leaf in leaves:
+                if id(leaf) in names:
+                    holder_of.setdefault(leaf.order, (call, names[id(leaf)]))
     return holder_of
-
-
-def _holder(leaf, scope, members):
-    for outer in around(scope):
-        module = outer[1]
-        if not isinstance(module, Composition):
-            if id(module) not in members:
-                held = [(id(v), n) for n, v in module.named_members() if isinstance(v, Tensor)]
-                members[id(module)] = dict(reversed(held))
-            name = members[id(module)].get(id(leaf))
-            if name is not None:
-                return outer, name
-    return None
 
 
 def is_operand(x):

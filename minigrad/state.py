@@ -148,10 +148,9 @@ def require_same(owner, here, there, free=(), counters=(), strict=True):
             f"load_state_dict into {owner}: a dict is needed, as state_dict() returns, "
             f"not a {type(there).__name__}. A file is read by minigrad.load."
         )
-    differences = list(_differences(here, there, free, counters, strict))
+    differences = "; ".join(_differences(here, there, free, counters, strict))
     if differences:
-        listed = "; ".join(differences)
-        raise ValueError(f"load_state_dict into {owner}: nothing was changed. {listed}.")
+        raise ValueError(f"load_state_dict into {owner}: nothing was changed. {differences}.")
 
 
 def _differences(here, there, free, counters, strict, name=""):
@@ -159,17 +158,17 @@ def _differences(here, there, free, counters, strict, name=""):
     if _are_dicts(here) and _are_dicts(there):
         here, there = (dict(enumerate(dicts)) for dicts in (here, there))
     if isinstance(here, dict) and isinstance(there, Mapping):
-        for key in [*here, *(key for key in there if key not in here)]:
+        for key in dict.fromkeys([*here, *there]):
             inner = f"{name}.{key}" if name else str(key)
-            if key in here and key in there:
-                mine, given = here[key], there[key]
-                if key in counters:
-                    if not _is_fit(mine, given):
-                        yield f"{inner}: {given!r:.60} in the state cannot replace {mine!r:.60}"
-                elif key not in free or isinstance(mine, str) != isinstance(given, str):
-                    yield from _differences(mine, given, free, counters, strict, inner)
-            elif strict:
-                yield f"{inner}: {'missing in' if key in here else 'only in'} the state"
+            mine, given = here.get(key), there.get(key)
+            if key not in here or key not in there:
+                if strict:
+                    yield f"{inner}: {'missing in' if key in here else 'only in'} the state"
+            elif key in counters:
+                if not _is_fit(mine, given):
+                    yield f"{inner}: {given!r:.60} in the state cannot replace {mine!r:.60}"
+            elif key not in free or isinstance(mine, str) != isinstance(given, str):
+                yield from _differences(mine, given, free, counters, strict, inner)
     elif isinstance(here, np.ndarray):
         there = entries_of(there, f"load_state_dict: {name}")
         if here.shape != there.shape:

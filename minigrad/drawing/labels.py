@@ -15,13 +15,11 @@ from ..check.reports import shown
 from ..engine import Tensor
 from ..names import is_operand, settings
 from ..noise import Noise
+from ..program.symbols import UFUNCS
 
 LONGEST = 40  # letters of a name or an attribute; longer ones are cut
 MOST_REASONS = 6  # lines that say why a gradient check failed
 COMMUTE = {"add", "multiply", "maximum", "minimum", "fmax", "fmin", "hypot", "logaddexp"}
-SYMBOLS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
-SYMBOLS |= {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">="}
-SYMBOLS |= {"equal": "==", "not_equal": "!="}
 # The settings of windows that a composition shows, with their defaults in `functional`.
 WINDOWS = {"size": None, "stride": 1, "dilation": 1, "groups": 1, "bias": None}
 
@@ -172,9 +170,8 @@ def attributes(node):
 
 def _op_settings(t):
     """The numbers and settings among the arguments of a result."""
-    symbol = SYMBOLS.get(t.op.name)
-    if symbol and not all(map(is_operand, t.args)):
-        return f" {symbol} ".join("x" if is_operand(a) else argument(a) for a in t.args)
+    if t.op.name in UFUNCS and not all(map(is_operand, t.args)):
+        return UFUNCS[t.op.name].format(*("x" if is_operand(a) else argument(a) for a in t.args))
     return _unusual(settings(t), WINDOWS | t.op.defaults)
 
 

@@ -6,7 +6,6 @@ arguments, they must be given by name.
 """
 
 from importlib import import_module as _module
-from typing import TYPE_CHECKING
 
 from .. import later
 from ..ops import erf, linear, log_softmax, logsumexp, relu, sigmoid, softmax, softplus, tanh
@@ -24,5 +23,4 @@ __all__ += ["tanh", "elastic_net", "group_l2", "l1_penalty", "l2_penalty"]
 for _name in "activations", "dropout", "losses", "norms", "sequences", "windows":
     __all__ += _module(f".{_name}", __name__).__all__  # F.dropout is the function, not the file
 
-if not TYPE_CHECKING:  # type checkers must not think that every name exists
-    __getattr__ = later.names_of(__name__)
+later.offer_names(__name__)

@@ -1,7 +1,5 @@
 """Optimizers as in PyTorch, proximal steps, schedules of the learning rate, and limits on norms."""
 
-from typing import TYPE_CHECKING
-
 from .. import later
 from . import lr_scheduler
 from .averages import EMA
@@ -16,5 +14,4 @@ __all__ = ["SGD", "Adam", "AdamW", "ProximalSGD", "Optimizer", "clip_grad_norm_"
 __all__ += ["cosine", "kkt_residual", "clip_grad_value_"]
 __all__ += ["RMSprop", "Adagrad", "NAdam", "LBFGS", "EMA", "lr_scheduler"]
 
-if not TYPE_CHECKING:  # type checkers must not think that every name exists
-    __getattr__ = later.names_of(__name__)
+later.offer_names(__name__)

@@ -5,14 +5,12 @@ optimizer whose lr is a function of the step needs no scheduler: see minigrad.op
 """
 
 import math
-from typing import TYPE_CHECKING
 
 from .. import later
 from ..functional.checks import require_whole
 from ..state import require_same
 
-if not TYPE_CHECKING:  # type checkers must not think that every name exists
-    __getattr__ = later.names_of(__name__)
+later.offer_names(__name__)
 
 
 class Scheduler:
