@@ -120,15 +120,12 @@ def cross_entropy(
         raise ValueError(f"label_smoothing is in [0, 1], got {label_smoothing}.")
     axis = losses.class_axis(input)
     given = target if is_array(target) else np.asarray(target)
+    log_p = log_softmax(input, axis)
     if given.dtype.kind == "f" and given.shape == np.shape(input) != ():
         p = (1 - label_smoothing) * given + label_smoothing / given.shape[axis]
-        log_p = log_softmax(input, axis)
         p = p if weight is None else p * _class_weights(weight, log_p)
         return _reduced(-np.sum(p * log_p, axis=axis), reduction)
-    target, ignored = _checked(input, target, reduction, ignore_index)
-    log_p = log_softmax(input, axis)
-    weight = _class_weights(weight, log_p)
-    return losses.nll_loss(log_p, target, reduction, ignored, label_smoothing, weight)
+    return _nll(log_p, target, reduction, weight, ignore_index, label_smoothing)
 
 
 @composition(kind="loss")
@@ -138,10 +135,14 @@ def nll_loss(input: Operand, target: Operand, reduction="mean", *, weight=None, 
     input is (N, C, ...) or (C,). target has class numbers. For reduction, weight, ignore_index and
     errors see cross_entropy.
     """
-    target, ignored = _checked(input, target, reduction, ignore_index)
-    log_p = floats(input)
+    return _nll(floats(input), target, reduction, weight, ignore_index)
+
+
+def _nll(log_p, target, reduction, weight, ignore_index, smoothing=0.0):
+    """The op nll_loss, of arguments that are checked."""
+    target, ignored = _checked(log_p, target, reduction, ignore_index)
     weight = _class_weights(weight, log_p)
-    return losses.nll_loss(log_p, target, reduction, ignored, weight=weight)
+    return losses.nll_loss(log_p, target, reduction, ignored, smoothing, weight)
 
 
 # -------------------------------------------------------------------------- losses of equal shapes
@@ -267,7 +268,7 @@ def kl_div(input: Operand, target: Operand, reduction="mean"):
     """
     summed = "sum" if reduction == "batchmean" else reduction
     input, target = _equal_shapes(input, target)
-    entropy = np.where(target > 0, target * np.log(np.where(target > 0, target, 1)), 0)
+    entropy = target * np.log(np.where(target > 0, target, 1))
     out = _reduced(entropy - target * input, summed)
     return out / len(input) if reduction == "batchmean" else out
 
