@@ -159,7 +159,7 @@ def _adaptive_avg_pool(rank, x: Operand, output_size):
     """The means of `output_size` sections of x along each axis.
 
     x (N, C, L) gives (N, C, output_size). x (N, C, H, W) gives (N, C, rows, columns), where
-    output_size is a number, or (rows, columns) in which None leaves an axis as it is.
+    output_size is a number or (rows, columns).
 
     Section i of an axis of n goes from floor(i n / output_size) to ceil((i + 1) n / output_size).
     A nan or infinity in x reaches all sections of its row and column. Raises ValueError for another
@@ -358,10 +358,8 @@ def _pooled(rank, x, function, value, settings, ceil_mode, counts_padding=False)
 def _sections(rank, x, output_size):
     """Yields (axis, mask) for each axis of the space of x. mask[j, i]: is j in section i?"""
     check_axes(x, LAYOUTS[rank])
-    space, sizes = each("each axis of x", x.shape[2:], rank, 1), output_size
-    if isinstance(sizes, (tuple, list)) and len(sizes) == rank:
-        sizes = [n if m is None else m for m, n in zip(sizes, space)]
-    sizes = each("output_size", space if sizes is None else sizes, rank, 1)
+    space = each("each axis of x", x.shape[2:], rank, 1)
+    sizes = each("output_size", output_size, rank, 1)
     for axis, (m, n) in enumerate(zip(sizes, space), start=2):
         i, j = np.arange(m), np.arange(n)[:, None]
         yield axis, (j >= i * n // m) & (j < -(-(i + 1) * n // m))

@@ -47,7 +47,7 @@ FUNCTIONS = [
     "F.rms_norm(x, [3], weight=w)",
     "F.adaptive_max_pool1d(s, 3)",
     "F.adaptive_max_pool2d(i, (3, 4))",
-    "F.adaptive_max_pool2d(i, (None, 2))",
+    "F.adaptive_max_pool2d(i, (7, 2))",
     "F.interpolate(s, size=11, mode='linear')",
     "F.interpolate(s, scale_factor=0.6, mode='linear')",
     "F.interpolate(i, scale_factor=2.0, mode='bilinear')",

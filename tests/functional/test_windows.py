@@ -182,7 +182,7 @@ def cases():
             yield "interpolate", lambda f, x, m=(size,) * rank: f.interpolate(x, size=m), (x,)
         for scale in (0.3, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 1.7, 1 / 3):
             yield "interpolate", lambda f, x, m=scale: f.interpolate(x, scale_factor=m), (x,)
-    yield "adaptive_avg_pool2d", lambda f, x: f.adaptive_avg_pool2d(x, (3, None)), (x,)
+    yield "adaptive_avg_pool2d", lambda f, x: f.adaptive_avg_pool2d(x, (3, 9)), (x,)
     for size, dilation, padding, stride in itertools.product((2, (3, 2)), (1, 2), (0, 1), (1, 2)):
         how = size, dilation, padding, stride
         out = [
@@ -344,6 +344,10 @@ x3, x4, w4 = np.zeros((2, 3, 5)), np.zeros((2, 3, 5, 5)), np.zeros((4, 3, 3, 3))
         ),
         (lambda: F.avg_pool2d(x4, 2.5), "avg_pool2d: kernel_size must be a whole number >= 1"),
         (
+            lambda: F.adaptive_avg_pool2d(x4, (3, None)),
+            "adaptive_avg_pool2d: output_size must be a whole number >= 1",
+        ),
+        (
             lambda: F.adaptive_avg_pool2d(x4, 0),
             "adaptive_avg_pool2d: output_size must be a whole number >= 1",
         ),
@@ -399,7 +403,7 @@ LAYERS = {
     "AvgPool1d": ((2,), {}, (2, 4, 11)),
     "AvgPool2d": ((3, 2), {"count_include_pad": False, "padding": 1}, (2, 4, 6, 5)),
     "AdaptiveAvgPool1d": ((3,), {}, (2, 4, 11)),
-    "AdaptiveAvgPool2d": (((2, None),), {}, (2, 4, 6, 5)),
+    "AdaptiveAvgPool2d": (((2, 5),), {}, (2, 4, 6, 5)),
     "Upsample": ((), {"scale_factor": 2}, (2, 4, 6, 5)),
 }
 
