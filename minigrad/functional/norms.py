@@ -72,7 +72,7 @@ def batch_norm(
 def move_statistics(running_mean, running_var, mean, variance, factor, momentum):
     """Moves running statistics, arrays or None, towards mean and factor * variance."""
     if is_foreign(mean):
-        remedy = "Use BatchNorm without track_running_stats, or LayerNorm"
+        remedy = "Give none to functional.batch_norm, or use LayerNorm"
         raise TypeError(f"batch_norm: running statistics move with NumPy arrays alone. {remedy}.")
     for running, batch in (running_mean, mean), (running_var, factor * variance):
         if running is not None:

@@ -44,13 +44,10 @@ class Norm(Layer):
 class BatchNorm1d(Norm):
     """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
 
-    num_features         C, the number of channels: the length of weight, bias and running
-                         statistics
-    momentum             the step of the running statistics towards the statistics of a batch in
-                         training, usually from 0 to 1. None: they are the mean over all batches
-    affine               False: no weight and no bias
-    track_running_stats  False: no running statistics, and evaluation uses the statistics of its
-                         batch
+    num_features  C, the number of channels: the length of weight, bias and running statistics
+    momentum      the step of the running statistics towards the statistics of a batch in training,
+                  usually from 0 to 1. None: they are the mean over all batches
+    affine        False: no weight and no bias
 
     Training normalises by the statistics of the batch, evaluation by `running_mean` and
     `running_var`. `sampling()` does not change the mode. For eps and the other settings see Norm.
@@ -61,35 +58,25 @@ class BatchNorm1d(Norm):
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        **others,
+        self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True, **others
     ):
         super().__init__((num_features,), eps, affine, others)
         self.num_features, self.momentum, self.affine = num_features, momentum, affine
-        self.track_running_stats = track_running_stats
-        self.running_mean = self.running_var = self.num_batches_tracked = None
-        if track_running_stats:
-            dtype = others.get("dtype") or array.default_dtype
-            self.running_mean = np.zeros(num_features, dtype)
-            self.running_var = np.ones(num_features, dtype)
-            self.num_batches_tracked = np.array(0)
+        dtype = others.get("dtype") or array.default_dtype
+        self.running_mean = np.zeros(num_features, dtype)
+        self.running_var = np.ones(num_features, dtype)
+        self.num_batches_tracked = np.array(0)
 
     def forward(self, x: Operand) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
         self.checked(check_axes, x, *self.layouts, channels=self.num_features)
         momentum = self.momentum
-        if momentum is None and self.track_running_stats:
+        if momentum is None:
             momentum = 1 / (self.num_batches_tracked.item() + 1)
         running = self.running_mean, self.running_var
-        training = self.training or not self.track_running_stats
-        settings = {"training": training, "momentum": momentum, "eps": self.eps}
+        settings = {"training": self.training, "momentum": momentum, "eps": self.eps}
         out = F.batch_norm(x, *running, self.weight, self.bias, **settings)
-        if self.training and self.track_running_stats:
+        if self.training:
             effect(np.add, self.num_batches_tracked, 1, self.num_batches_tracked)
         return out
 

@@ -324,7 +324,6 @@ LAYERS = {  # our layer and PyTorch's arguments of it, and the shape of x
     "BatchNorm1d (N, C, L)": (nn.BatchNorm1d, (3, 1e-3, 0.3), {}, (5, 3, 4)),
     "BatchNorm1d, cumulative": (nn.BatchNorm1d, (3,), {"momentum": None}, (5, 3)),
     "BatchNorm1d, no weights": (nn.BatchNorm1d, (3,), {"affine": False}, (5, 3)),
-    "BatchNorm1d, no statistics": (nn.BatchNorm1d, (3,), {"track_running_stats": False}, (5, 3)),
     "BatchNorm2d": (nn.BatchNorm2d, (3,), {}, (2, 3, 4, 2)),
     "LayerNorm": (nn.LayerNorm, (4,), {}, (2, 3, 4)),
     "LayerNorm, two axes": (nn.LayerNorm, ((3, 4), 1e-3), {}, (2, 3, 4)),
@@ -475,8 +474,10 @@ def test_checks_and_pictures_of_a_model_in_training_do_not_move_its_statistics()
     mg.check_noise(model, (16, 4))
     penalties = "L1(0.02), L2(0.1) on the bias"
     assert mg.summary(model, 4).layers[1] == ("1 (BatchNorm1d)", "(None, 6)", 12, 0, penalties)
-    needs_two_rows = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False))
-    assert "0 (BatchNorm1d)  (None, 3)" in str(mg.summary(needs_two_rows, 3))
+    needs_two_rows = nn.Sequential(
+        nn.Linear(3, 3), lambda x: F.batch_norm(x, None, None, training=True)
+    )
+    assert "0 (Linear)  (None, 3)" in str(mg.summary(needs_two_rows, 3))
     assert mg.terms(loss) and mg.to_text(loss)
     with mg.frozen_noise():
         first = model(x).data
@@ -577,7 +578,7 @@ def test_reprs_and_parameters_of_norms():
     }
     assert (
         not nn.InstanceNorm2d(2).state_dict()
-        and list(nn.BatchNorm1d(2, affine=False, track_running_stats=False).parameters()) == []
+        and list(nn.BatchNorm1d(2, affine=False).parameters()) == []
     )
 
 
@@ -623,7 +624,6 @@ MISTAKES = [
     ),
     (lambda: nn.BatchNorm1d(3)(X[:0]), r"of x \(0, 3\) have one entry or none"),
     (lambda: nn.BatchNorm2d(3)(X.reshape(1, 3, 4, 1)[:, :, :1]), r"x \(1, 3, 1, 1\)"),
-    (lambda: nn.BatchNorm1d(3, track_running_stats=False).eval()(X[:1]), "one entry or none"),
     (
         lambda: nn.BatchNorm1d(5)(X),
         r"BatchNorm1d: x must be \(N, C\) or \(N, C, L\) with C = 5, got shape \(4, 3\)\.$",
