@@ -57,8 +57,8 @@ def draw(root, to_file=None, **options) -> Drawing:
 
     direction  "TB" (downwards), "LR", "BT" or "RL"
     depth      how many levels of modules to open; steps that repeat fold. "auto": as many levels
-               as give at most `max_nodes` nodes. None: nothing folds, except the oldest of more
-               than 400 nodes
+               as give at most `max_nodes` nodes. None: nothing folds, but of more than 400
+               nodes the oldest become one card
     max_nodes  if there are more nodes than this (default: 50), modules and repeated steps fold
     values     whether to show each node's value, or its mean ± standard deviation
     grads      whether to show the gradients that tensors have. "run": the gradients of all nodes,

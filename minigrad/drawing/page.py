@@ -158,7 +158,7 @@ def to_html(root, path=None, *, title=None, **options):
 
     path     also writes the page to this file
     title    the title of the page
-    options  the options of `draw`, for the picture. The steps of a card light up the card
+    options  the options of `draw`, for the picture. A step inside a card lights up the card
 
     `.grad` and the noise stay as they are, and the page loads nothing. Step 6 of backward is
     `loss.html#b6`. Returns the page, a str that a notebook shows in its cell. Raises TypeError if

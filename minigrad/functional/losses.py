@@ -193,7 +193,7 @@ def huber_loss(input: Operand, target: Operand, reduction="mean", delta=1.0):
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}.")
     d = input - target
-    # Beyond this limit d^2/2 overflows. A larger delta would too, and inf * 0 is nan.
+    # d^2/2 overflows beyond this limit, so a larger delta changes nothing; inf * 0 would be nan.
     delta = min(delta, 2 * math.sqrt(np.finfo(d.dtype).max / 2))
     near = np.clip(d, -delta, delta)
     return _reduced(0.5 * near * near + delta * np.absolute(d - near), reduction)

@@ -59,7 +59,7 @@ def nll_loss(x, target, reduction, ignore_index=None, smoothing=0.0, weight=None
 def put_back(g, like, target, reduction, ignore_index, smoothing, weight=None):
     """The transpose of nll_loss: at each target its share of -g, else 0, in the shape of `like`."""
     index, kept, weights, count = _chosen(like, target, ignore_index, weight, g.dtype)
-    divisor = count + (count == 0) if reduction == "mean" else 1  # 0 if no target counts
+    divisor = count + (count == 0) if reduction == "mean" else 1  # not 0 if no target counts
     axis = class_axis(like)
     y = np.zeros_like(like, g.dtype)
     y[index] = -weights / divisor

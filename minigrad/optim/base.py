@@ -223,7 +223,8 @@ class Trained:
         if data is not self.checked:
             self.check_data(step)
         if not isinstance(g, Tensor) or g.data.shape != data.shape or g.data.dtype.kind != "f":
-            what = f"the .grad of a parameter of shape {data.shape} is a {type(g).__name__}"
+            kind = f"{type(g).__name__} of {g.dtype}" if isinstance(g, Tensor) else type(g).__name__
+            what = f"the .grad of a parameter of shape {data.shape} is a {kind}"
             needed = "a Tensor of floats of this shape"
             raise ValueError(f"{step}: {what} of shape {np.shape(g)}, not {needed}.")
         if g.flags & FOREIGN:
@@ -232,9 +233,11 @@ class Trained:
     def check_data(self, step):
         """Raises an error unless the data are an array that can be changed and fits the buffers."""
         data, what = self.parameter.data, f"{step}: the .data of a parameter"
-        if not isinstance(data, np.ndarray) or not data.flags.writeable:
-            needed = "an array that can be changed. Write the values to w.data[...]"
-            raise TypeError(f"{what} is a {type(data).__name__}, not {needed}.")
+        if not isinstance(data, np.ndarray):
+            remedy = "not an array. Write the values to w.data[...]"
+            raise TypeError(f"{what} is a {type(data).__name__}, {remedy}.")
+        if not data.flags.writeable:
+            raise TypeError(f"{what} is read-only. Write w.data = w.data.copy() first.")
         for name, buffer in self.buffers.items():
             if buffer.shape not in (data.shape, ()):
                 shapes = f"has shape {data.shape}, its buffer {name!r} {buffer.shape}"
