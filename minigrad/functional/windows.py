@@ -109,9 +109,7 @@ def _conv_transpose(
     if any(n <= before + after for n, (before, after) in zip(space, window.padding)):
         raise ValueError(f"without the padding, nothing is left of {space}; x {x.shape}.")
     out = windows.convolve_input(x, weight, space, stride, dilation, groups)
-    if any(map(any, window.padding)):
-        inside = [slice(before, n - after) for n, (before, after) in zip(space, window.padding)]
-        out = out[(..., *inside)]
+    out = _cropped(out, window.padding)
     return out if bias is None else out + by_channel(bias, out)
 
 
@@ -310,6 +308,14 @@ def _padded(x, padding, value=0):
     """x (N, C, *space) with `value` around its space, (before, after) entries for each axis."""
     widths = [(0, 0), (0, 0), *padding]
     return np.pad(x, widths, constant_values=value) if any(map(any, padding)) else x
+
+
+def _cropped(x, padding):
+    """x (N, C, *space) without the padding."""
+    if not any(map(any, padding)):
+        return x
+    ends = zip(x.shape[2:], padding)
+    return x[(..., *(slice(before, n - after) for n, (before, after) in ends))]
 
 
 def _filters(rank, x, weight, bias, stride, padding, dilation, groups, transposed=False):
