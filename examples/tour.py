@@ -244,7 +244,7 @@ w = mg.Tensor([0.5, -1.0], requires_grad=True, name="w")
 display(mg.write_out(np.sum(np.tanh(w) * w)))
 
 # %% [markdown]
-# Equal layers are a loop: a network of eight layers has no more lines than one of five.
+# Seven or more of these layers become a loop: the program of twelve layers is as long as this one.
 
 # %%
 layers = [nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(8)]

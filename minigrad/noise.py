@@ -335,7 +335,7 @@ def seeded_with(seed):
 
 
 def _entropy(seed):
-    """A seed as one number. Different seeds give different numbers. Raises ValueError for what is no seed."""
+    """A seed as one number, which differs for different seeds. Raises ValueError for other things."""
     numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:

@@ -249,9 +249,7 @@ def _set(name, value):
 
 UNFIT = {  # what is done to the second parameter: what the error says
     _set("data", mg.Tensor([3.0])): "the .data of a parameter is a Tensor, not an array",
-    _set(
-        "data", np.broadcast_to(1.0, (2, 3))
-    ): "the .data of a parameter is read-only",
+    _set("data", np.broadcast_to(1.0, (2, 3))): "the .data of a parameter is read-only",
     _reshape: r"the .data of a parameter has shape \(3, 2\), its .* \(2, 3\)",
     _set("grad", mg.Tensor(np.ones((2, 3), bool))): "not a Tensor of floats of this shape",
     _set("grad", mg.Tensor(np.ones((2, 3), int))): "not a Tensor of floats of this shape",
