@@ -335,7 +335,7 @@ def seeded_with(seed):
 
 
 def _entropy(seed):
-    """A seed as one number, which differs for different seeds. Raises ValueError for other things."""
+    """A seed as one number, another for each seed. Raises ValueError for anything else."""
     numbers = seed if isinstance(seed, (list, tuple)) and seed else [seed]
     for n in numbers:
         if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 0:
