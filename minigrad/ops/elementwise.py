@@ -166,8 +166,8 @@ def erf(x: Operand):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, to 1e-16."""
     if x.dtype.kind == "c":  # a complex step: beyond 6 erf still has derivatives
         sign = np.where(x.real < 0, -1, 1)
-        return sign * (1 - np.exp(-x * x) * from_table(scaled_erfc(), 0, sign * x, 28))
-    return from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
+        return sign * (1 - upper_tail(sign * x))
+    return _from_table(_erf_table(), -6, x, 6)  # from 6 on it is 1
 
 
 STEP = 2.0**-8  # the distance of the points of a table
@@ -185,7 +185,7 @@ def _erf_table():
 
 
 @cache
-def scaled_erfc():
+def _scaled_erfc():
     """The Taylor coefficients of f = exp(x^2) erfc(x) at 0, ..., 26.5.
 
     Its derivative is 2 x f - 2 / sqrt(pi).
@@ -198,7 +198,12 @@ def scaled_erfc():
     return table
 
 
-def from_table(table, low, x, most):
+def upper_tail(x):
+    """1 - erf(x) for x >= 0, also where it is small."""
+    return np.exp(-x * x) * _from_table(_scaled_erfc(), 0, x, 28)  # from 28 on it is 0
+
+
+def _from_table(table, low, x, most):
     """A function at x by its Taylor series at the nearest point of a table.
 
     table      the coefficients at the points low, low + STEP, ...: an array for each power
