@@ -55,8 +55,8 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
     x, y = np.moveaxis(x, axisa, -1), np.moveaxis(y, axisb, -1)
     if {x.shape[-1], y.shape[-1]} != {3}:
         raise ValueError(f"cross of {x.shape} and {y.shape}: vectors of size 3 are needed.")
-    turned = [a[..., [1, 2, 0]] * b[..., [2, 0, 1]] for a, b in ((x, y), (y, x))]
-    return np.moveaxis(turned[0] - turned[1], -1, axisc)
+    areas = x * np.roll(y, -1, -1) - np.roll(x, -1, -1) * y
+    return np.moveaxis(np.roll(areas, -1, -1), -1, axisc)
 
 
 numpy_functions |= {
@@ -130,7 +130,7 @@ def matrix_power(a, n):
     if n < 0:
         return np.linalg.matrix_power(np.linalg.inv(a), -n)
     if n < 2:
-        return np.reshape(a, a.shape) if n else np.ones_like(a) * eye_like(a)
+        return +a if n else np.ones_like(a) * eye_like(a)
     half = np.linalg.matrix_power(a, n // 2)
     return half @ half @ a if n % 2 else half @ half
 
@@ -327,9 +327,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if len(axes) != 2 or ord not in (1, 2, np.inf):
         raise ValueError(f"norm of {x.shape}: there is no order {ord!r} over the axes {axes}.")
     if ord == 2:
-        values = np.linalg.svdvals(np.moveaxis(x, axes, (-2, -1)))
-        out = np.max(values, axis=-1)
-        return np.expand_dims(out, axes) if keepdims else out
+        largest = np.max(np.linalg.svdvals(np.moveaxis(x, axes, (-2, -1))), axis=-1)
+        return np.expand_dims(largest, axes) if keepdims else largest
     sums = np.sum(np.absolute(x), axis=axes[0 if ord == 1 else 1], keepdims=True)
     return np.max(sums, axis=axes, keepdims=keepdims)
 

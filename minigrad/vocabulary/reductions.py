@@ -169,20 +169,19 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     quantile of entries with nan is nan. Raises ValueError for q out of range and for no entries.
     """
     axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim)
-    rest = [m for a, m in enumerate(x.shape) if a not in axes]
     n = math.prod(x.shape[a] for a in axes)
     if not n:
         raise ValueError(f"quantile of {x.shape}: there are no entries.")
-    x = floats(x, np.float64)
-    rows = np.sort(np.reshape(np.moveaxis(x, axes, range(len(axes))), (n, *rest)), axis=0)
+    x = np.moveaxis(floats(x, np.float64), axes, range(len(axes)))
+    rest = x.shape[len(axes) :]
+    rows = np.sort(np.reshape(x, (n, *rest)), axis=0)
     places = np.asarray(np.quantile(np.arange(n), plain("the shares q", q), method=method))
     below, above = (rows[f(places).astype(int)] for f in (np.floor, np.ceil))
     share = np.mod(places, 1).astype(x.dtype if places.ndim == 0 else float)
     gap = np.where(np.isinf(below) & (above != -below), 0, above - below)  # no inf - inf
     out = below + gap * np.reshape(share, places.shape + (1,) * len(rest))
     out = np.where(np.any(np.isnan(rows), axis=0), np.nan, out)
-    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    return np.reshape(out, places.shape + kept) if keepdims else out
+    return np.expand_dims(out, [places.ndim + a for a in axes]) if keepdims else out
 
 
 numpy_functions |= {
