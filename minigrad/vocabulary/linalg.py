@@ -135,19 +135,19 @@ def matrix_power(a, n):
     return half @ half @ a if n % 2 else half @ half
 
 
-def _pinv_rule(g, out, a, *settings):
+def _pinv_rule(g, out, a, rcond):
     p = T(out)
     left, right = eye_like(T(a)) - a @ out, eye_like(a) - out @ a
     return left @ T(g) @ out @ p + p @ out @ T(g) @ right - p @ g @ p
 
 
 @op(numpy=np.linalg.pinv, a=_pinv_rule)
-def pinv(a, rcond=None, hermitian=False):
+def pinv(a, rcond=None):
     """The pseudo-inverses of matrices (Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, eq. 4.12).
 
     The rank must stay the same nearby, or there is no derivative.
     """
-    return np.linalg.pinv(symmetric("pinv", a) if hermitian else a, rcond, hermitian)
+    return np.linalg.pinv(a, rcond)
 
 
 # ------------------------------------------------------------------------------ factors of matrices
