@@ -50,8 +50,7 @@ def as_array(data, dtype=None):
         data = data.data
     try:
         array = unmasked(data) if is_array(data) else np.asarray(data)
-        kinds = array.dtype.kind, np.dtype(dtype or array.dtype).kind
-        if not {*kinds} <= {*"fiub"}:
+        if not {array.dtype.kind, np.dtype(dtype or array.dtype).kind} <= {*"fiub"}:
             given = f"{type(data).__name__} of dtype {array.dtype}"
             raise TypeError(f"Tensor: real numbers are needed, got {given}.")
         is_typed = dtype is not None or is_array(data) or isinstance(data, np.generic)

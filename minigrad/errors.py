@@ -142,9 +142,8 @@ def in_rule(op, error):
 
 def wrong_cotangent(op, args, x, cotangent):
     name = op.names[next(i for i, a in enumerate(args) if a is x)]
-    returned = f"{cotangent!r}, no array"
-    if hasattr(cotangent, "shape"):
-        returned = f"shape {cotangent.shape}"
+    is_array = hasattr(cotangent, "shape")
+    returned = f"shape {cotangent.shape}" if is_array else f"{cotangent!r}, no array"
     return ValueError(
         f"the rule of {op.name} for {name} returned {returned}; {name} has shape {x.shape}."
     )

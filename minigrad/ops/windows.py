@@ -33,12 +33,12 @@ def _windows(x, size, stride, dilation):
 
 def places(space, size, stride, dilation):
     """How many windows fit along each axis. Raises ValueError if a window is too large."""
-    for n, k, d in zip(space, size, dilation):
-        if n < d * (k - 1) + 1:
-            window = f"a window of {d * (k - 1) + 1} does not fit into an axis of {n}"
+    spans = covered((1,) * len(size), size, stride, dilation)
+    for n, span in zip(space, spans):
+        if n < span:
+            window = f"a window of {span} does not fit into an axis of {n}"
             raise ValueError(f"{window}, padding included.")
-    axes = zip(space, size, stride, dilation)
-    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes)
+    return tuple((n - span) // step + 1 for n, span, step in zip(space, spans, stride))
 
 
 def covered(out, size, stride, dilation):
