@@ -42,9 +42,7 @@ def not_a_float(dtype):
 
 
 def drops_gradient(tensor, action, remedy):
-    made = "a leaf that requires a gradient"
-    if not tensor.is_leaf:
-        made = f"the result of {tensor.op.name}"
+    made = f"the result of {tensor.op.name}" if tensor.op else "a leaf that requires a gradient"
     return TypeError(
         f"{action} would drop the gradient: t, of shape {tensor.shape}, is {made}. {remedy}."
     )
