@@ -60,20 +60,22 @@ def corrcoef(x, y=None, rowvar=True):
 
 
 def _filled(function, fill):
-    """`function` of x with `fill` for nan."""
-    return lambda x, *settings, **named: function(
-        np.where(np.isnan(x), fill, x), *settings, **named
-    )
+    """`function` of x with `fill` for nan. Whole numbers are never nan."""
+
+    def filled(x, *settings, **named):
+        x = np.where(np.isnan(x), fill, x) if x.dtype.kind == "f" else x
+        return function(x, *settings, **named)
+
+    return filled
 
 
 def _extreme(function, fill):
     """`function` of the entries that are not nan; nan if there are none."""
 
     def extreme(x, axis=None, **kept):
-        if x.dtype.kind != "f":  # whole numbers are never nan
-            return function(x, axis, **kept)
         out = _filled(function, fill)(x, axis, **kept)
-        return np.where(np.all(np.isnan(x), axis, **kept), np.nan, out)
+        is_missing = np.all(np.isnan(x), axis, **kept)
+        return np.where(is_missing, np.nan, out) if x.dtype.kind == "f" else out
 
     return extreme
 

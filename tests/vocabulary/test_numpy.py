@@ -212,6 +212,12 @@ def test_results_of_numbers_far_apart_do_not_overflow():
     assert np.median(Tensor([True, False], name="x")).item() == 0.5
 
 
+@pytest.mark.parametrize("function", [np.nanargmax, np.nanmax, np.nansum])
+def test_large_whole_numbers_without_nan_keep_their_digits(function):
+    x = np.array([2**53, 2**53 + 1])
+    assert function(Tensor(x, name="x")).item() == function(x)
+
+
 INFINITE = """np.median([1, inf, inf]); np.median([-inf, 1])
     np.median([-inf, inf]); np.gradient([1, nan, 3, 5]); np.gradient([-inf, inf, 1])
     np.angle([nan, -1.0]); np.imag([inf]); np.linalg.norm([inf, inf], -1)
