@@ -55,8 +55,8 @@ def cross(x, y, axisa=-1, axisb=-1, axisc=-1, axis=None):
     x, y = np.moveaxis(x, axisa, -1), np.moveaxis(y, axisb, -1)
     if {x.shape[-1], y.shape[-1]} != {3}:
         raise ValueError(f"cross of {x.shape} and {y.shape}: vectors of size 3 are needed.")
-    areas = x * np.roll(y, -1, -1) - np.roll(x, -1, -1) * y
-    return np.moveaxis(np.roll(areas, -1, -1), -1, axisc)
+    turned = [a[..., [1, 2, 0]] * b[..., [2, 0, 1]] for a, b in ((x, y), (y, x))]
+    return np.moveaxis(turned[0] - turned[1], -1, axisc)
 
 
 numpy_functions |= {
