@@ -15,9 +15,7 @@ from .reports import Report, Row, progress
 from .rules import alike, check_node
 from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled
 
-COMPOSED = (
-    "There is a kink on the way. Each rule gives a valid subgradient; together they need not."
-)
+COMPOSED = "A kink is on the way. Each rule gives a valid subgradient; together they may not."
 UNTOLD = "A node on the way is too small to tell from rounding."
 ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sums or broadcasts."
 
