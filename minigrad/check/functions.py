@@ -167,9 +167,7 @@ def _outputs(func, arguments):
     with frozen_noise():
         outputs = as_list(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        raise TypeError(
-            f"gradcheck: func must return a Tensor or a tuple of them, not {others[0]}."
-        )
+        raise TypeError(f"gradcheck: func must return Tensors alone, not {others[0]}.")
     return [y for y in outputs if y.dtype.kind == "f"]
 
 
