@@ -131,8 +131,6 @@ def prove(name, rows):
     if op and not wrong and (idle := _untried(op, given)):
         gravest = [Finding("VACUOUS", math.nan)] * 2
         wrong[name] = [f"      {name}: no sample needs the rule for {', '.join(idle)}"]
-    if worst(gravest).verdict == "VACUOUS":
-        wrong.setdefault(name, [])
     verdict = "AFFECTED" if wrong and name not in wrong else worst(gravest).verdict
     return Proof(verdict, [finding.error for finding in gravest], wrong)
 
