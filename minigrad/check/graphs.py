@@ -13,7 +13,7 @@ from ..names import leaf_names, numbered
 from .numeric import cotangent, largest
 from .reports import Report, Row, progress
 from .rules import alike, check_node
-from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled
+from .verdict import FAILING, TOO_SMALL, Finding, Settings, ruled, worst
 
 COMPOSED = "A kink is on the way. Each rule gives a valid subgradient; together they may not."
 UNTOLD = "A node on the way is too small to tell from rounding."
@@ -75,8 +75,8 @@ def compared(given, right, on_way):
 
     on_way  the Findings on the nodes between the leaf and the outputs
     """
-    verdicts = {found.verdict for found in on_way}
-    if verdicts & {*FAILING}:
+    gravest = worst(on_way).verdict
+    if gravest in FAILING:
         return Finding("AFFECTED", np.nan)
     if not np.all(np.isfinite(given)):
         return Finding("NONFINITE", np.inf, "its gradient is not finite")
@@ -85,7 +85,7 @@ def compared(given, right, on_way):
         index = np.unravel_index(np.argmax(abs(given - right)), given.shape)
         sides = f"backward gave {given[index]:.10g}, the rules give {right[index]:.10g}"
         return Finding("FAIL", error, f"{ENGINE} At entry {tuple(map(int, index))} {sides}.")
-    if "KINK" in verdicts:
+    if gravest == "KINK":
         return Finding("KINK", error, COMPOSED)
     if not np.any(given):
         return Finding("VACUOUS")
