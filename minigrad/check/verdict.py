@@ -14,7 +14,7 @@ import numpy as np
 from ..array import data_of
 from ..engine import Tensor, unbroadcast, wants_gradient
 from ..graph import copy
-from .numeric import BESIDE, H, cotangent, is_analytic, tangent
+from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
 # Allowed: right nodes were seen to need 20 at most. Numbers also move by so many, to measure the
@@ -93,7 +93,7 @@ class Alone:
             self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
         wanted = [i for i, a in enumerate(node.args) if wants_gradient(a)]
         self.gradients = {i: ruled(node, i, self.cotangent) for i in wanted}
-        self.plain = not is_analytic(node)
+        self.plain = not is_ours(node.op) and not is_analytic(node)
 
     def push(self, directions):
         return tangent(self.node, directions, self.plain)

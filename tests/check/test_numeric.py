@@ -341,3 +341,8 @@ def test_the_complex_step_of_erf_at_0_goes_both_ways():
     slope = 2 / math.sqrt(math.pi)
     for v in (1.0, -1.0):
         assert numeric.tangent(node, {0: np.array([v, 0.0])})[0] == pytest.approx([v * slope, 0])
+
+
+def test_an_op_is_ours_by_its_rules_whenever_it_was_declared():
+    assert all(numeric.is_ours(known) for known in registry.values())
+    assert not numeric.is_ours(op(lambda x: np.sin(x), x=lambda g, out, x: g * np.cos(x)).op)
