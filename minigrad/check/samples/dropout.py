@@ -11,9 +11,10 @@ NOTHING = [(1, "inverted"), (1, "classic"), (0.2,)]
 
 samples = [
     cases("dropout: dropout(x, Tensor(mask), *s) | (2, 3)", s=SETTINGS),
-    cases("dropout(x, Tensor(np.zeros(x.shape, bool)), *s) | (2, 3); (0, 2)", s=NOTHING),
+    cases("dropout(x, Tensor(np.zeros_like(mask)), *s) | (2, 3)", s=NOTHING),
     "dropout(x, Tensor(np.array(True)), 0.2) | (); (2, 3)",
     "dropout(x.T, Tensor(mask), 0.2) | (3, 2)",
+    "dropout(x, Tensor(np.zeros((0, 2), bool)), 0.2) | (0, 2)",
 ]
 
 
