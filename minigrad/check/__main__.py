@@ -114,9 +114,8 @@ def prove(name, rows):
 
     The verdict is VACUOUS if all samples are, or if they leave a rule untried.
     """
-    if not rows:
-        return Proof("VACUOUS", [math.nan] * 2, {name: [NO_SAMPLES.format(name)]})
-    op, gravest, wrong, given = ops.get(name), [], {}, rows
+    op, gravest, given = ops.get(name), [], rows
+    wrong = {} if rows else {name: [NO_SAMPLES.format(name)]}
     for order in 0, 1:
         found = {sample: _examined(TESTS[type(sample)][order], sample, op) for sample in rows}
         gravest.append(worst([*found.values()] or [Finding("VACUOUS", math.nan)]))
@@ -132,8 +131,6 @@ def prove(name, rows):
     if op and not wrong and (idle := _untried(op, given)):
         gravest = [Finding("VACUOUS", math.nan)] * 2
         wrong[name] = [f"      {name}: no sample needs the rule for {', '.join(idle)}"]
-    if worst(gravest).verdict == "VACUOUS":
-        wrong.setdefault(name, [])
     verdict = "AFFECTED" if wrong and name not in wrong else worst(gravest).verdict
     return Proof(verdict, [finding.error for finding in gravest], wrong)
 
@@ -237,11 +234,12 @@ def chosen(what, refuse):
             lines = blanks(Path(name))
         except (OSError, SyntaxError) as error:
             refuse(str(error))
-        own = {} if lines else load(Path(name).resolve())
-        if not lines and not own:
+        if lines:
+            waiting[name] = lines
+        elif own := load(Path(name).resolve()):
+            table |= own
+        else:
             refuse(f"{name} has no op and no table `samples` or `noisy`.")
-        table |= own
-        waiting |= {name: lines} if lines else {}
     return table, waiting
 
 

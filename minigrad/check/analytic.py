@@ -8,6 +8,7 @@ for real numbers. So forwards are written for real numbers alone.
 """
 
 import numpy as np
+from numpy import linalg
 
 
 class Lifted(np.ndarray):
@@ -64,7 +65,7 @@ def _arctan2(x, y):
 
 def _slogdet(a):
     """(sign, log |det|). The step turns the complex sign. The log takes over its small angle."""
-    sign, size = np.linalg.slogdet(np.asarray(a))
+    sign, size = linalg.slogdet(np.asarray(a))
     return np.sign(sign.real), size + np.log(_absolute(sign))
 
 
@@ -81,9 +82,7 @@ ANALYTIC = {
     np.cbrt: lambda x: np.sign(x.real) * _absolute(x) ** (1 / 3),
     np.hypot: lambda x, y: _sqrt(x * x + y * y),
     np.arctan2: _arctan2,
-    np.linalg.slogdet: _slogdet,
+    linalg.slogdet: _slogdet,
 }
 # These take conjugates of complex numbers. A call of None fails, so a plain difference is taken.
-ANALYTIC |= dict.fromkeys(
-    [np.linalg.cholesky, np.linalg.eigh, np.linalg.svd, np.linalg.pinv, np.linalg.qr]
-)
+ANALYTIC |= dict.fromkeys([linalg.cholesky, linalg.eigh, linalg.svd, linalg.pinv, linalg.qr])

@@ -12,9 +12,8 @@ from ..noise import frozen_noise
 from .graphs import check
 from .numeric import cotangent, largest
 from .rules import alike, source
-from .verdict import FAILING, Finding, Settings, worst
+from .verdict import FAILING, FUNCTION_DEPTH, Finding, Settings, worst
 
-DEPTH = 10  # how often a group with kinks is halved: of up to 2^10 entries, each is then alone
 # Relative distance from the inputs at which func runs again: so near, func is usually defined.
 AWAY = 2.0**-10
 RATIO = 2.0**6  # long way / short way from there: unrecorded changes grow as much, rounding not
@@ -106,7 +105,7 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
             return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
         if not np.all(np.isfinite(y.data)):
             return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
-    settings = Settings(np.random.default_rng(0), rtol, atol, depth=0 if fast_mode else DEPTH)
+    settings = Settings(np.random.default_rng(0), rtol, atol, 0 if fast_mode else FUNCTION_DEPTH)
     findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
     inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
     for order, finding in findings.items():
@@ -168,9 +167,7 @@ def _outputs(func, arguments):
     with frozen_noise():
         outputs = as_list(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        raise TypeError(
-            f"gradcheck: func must return a Tensor or a tuple of them, not {others[0]}."
-        )
+        raise TypeError(f"gradcheck: func must return Tensors alone, not {others[0]}.")
     return [y for y in outputs if y.dtype.kind == "f"]
 
 

@@ -34,7 +34,7 @@ class Row:
 class Report(Table):
     """What check_graph found. Printed, it is a table.
 
-    True if a leaf is right, and nothing is wrong or AFFECTED.
+    True if a leaf is right, and nothing is wrong.
     """
 
     right = (2,)
@@ -43,8 +43,8 @@ class Report(Table):
         self.rows = rows
 
     def __bool__(self) -> bool:
-        tested = any(row.op == "leaf" and row.passed for row in self.rows)
-        return tested and not any(row.wrong or row.verdict == "AFFECTED" for row in self.rows)
+        right = any(row.op == "leaf" and row.passed for row in self.rows)
+        return right and self.first_wrong is None
 
     @property
     def first_wrong(self) -> "Row | None":

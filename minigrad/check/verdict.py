@@ -30,7 +30,9 @@ INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^
 # random gradients few are so small beside the largest: then a group more would cost time.
 APART = 20
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
-DEPTH = 5  # how often a group with kinks or rounding is halved: more would make graphs slow
+# How often a group with kinks or rounding is halved. Of a function, each of up to 2^10 entries is
+# then alone. Of a graph, which may be large, so much would be slow.
+FUNCTION_DEPTH, GRAPH_DEPTH = 10, 5
 
 PAST = "By a plain difference: its forward takes no complex numbers here."
 TOO_SMALL = "Both sides are too small to tell from rounding."
@@ -42,7 +44,7 @@ class Settings(NamedTuple):
     rng: np.random.Generator  # draws cotangents and directions
     rtol: float = 0.0  # allowed in addition to rounding, relative to the size
     atol: float = 0.0
-    depth: int = DEPTH
+    depth: int = GRAPH_DEPTH
 
 
 class Finding(NamedTuple):

@@ -184,6 +184,5 @@ def _named(f):
 unary = partial(_swept, UNARY)  # a function of one array
 binary = partial(_swept, BINARY)  # a function of two arrays that broadcasts
 several = partial(_swept, SEVERAL)  # a reduction: every axis and keepdims, of more than one entry
-single = partial(_swept, SINGLE)  # a reduction of one entry, or of none
-reduction = partial(_swept, [*SEVERAL, *SINGLE])
+reduction = partial(_swept, [*SEVERAL, *SINGLE])  # of one entry, or of none, too
 along = partial(_swept, ALONG)  # along one axis, the shape stays

@@ -15,10 +15,8 @@ def penalty(name, settings, none):
 
 
 samples = [
-    penalty("l1_penalty", "c=0.3", "c=0"),
-    penalty("l2_penalty", "c=0.3", "c=0"),
     penalty("elastic_net", "l1=0.3, l2=0.2", "l1=0, l2=0"),
-    penalty("group_l2", "c=0.3", "c=0"),
+    [penalty(name, "c=0.3", "c=0") for name in ("l1_penalty", "l2_penalty", "group_l2")],
     cases("group_l2(x, c=0.3, axis=k) | (2, 3)", k=[0, 1, -1, (0, 1), (-1, 0)]),
     cases("group_l2(x, c=0.3, axis=k) | (2, 3, 2)", k=[None, 1, (0, 2), (2, 0, 1)]),
     "group_l2(x, c=0.3) | apart(3); apart(); apart(1, 1, 2); (3, 0); near; near.reshape(2, 2)",

@@ -2,9 +2,7 @@
 
 from .case import binary, unary
 
-SQUARE = (
-    " | regular(3, 3); regular(2, 4, 4); regular(2, 1, 1, 1); regular(0, 2, 2); np.eye(2)[::-1]"
-)
+SQUARE = "regular(3, 3); regular(2, 4, 4); regular(2, 1, 1, 1); regular(0, 2, 2); np.eye(2)[::-1]"
 
 samples = [
     [[unary(f), f"{f}(x) | far"] for f in ("np.arcsinh", "erfc")],
@@ -25,12 +23,12 @@ samples = [
     "np.linalg.solve(x, y) | regular(2, 3, 3), (2, 3, 2); regular(2, 3, 3), (3, 2)",
     "np.linalg.solve(x, y) | regular(3, 3), (2, 3, 1); regular(1, 1), (1,)",
     "np.linalg.solve(x.T[::-1], y[::2]) | regular(2, 2), (4,)",
-    f"inv: np.linalg.inv(x){SQUARE}",
+    f"inv: np.linalg.inv(x) | {SQUARE}",
     "np.linalg.inv(x.T[::-1]) | regular(2, 2)",
-    f"det: np.linalg.det(x){SQUARE}",
-    f"logabsdet: np.linalg.slogdet(x)[1]{SQUARE}; [[1.0, 2.0], [3.0, -400.0]]",
+    f"det: np.linalg.det(x) | {SQUARE}",
+    f"logabsdet: np.linalg.slogdet(x)[1] | {SQUARE}; [[1.0, 2.0], [3.0, -400.0]]",
     "pinv: np.linalg.pinv(x) | regular(3, 2); regular(2, 3); regular(2, 2, 2)",
-    f"lower_cholesky: np.linalg.cholesky(x @ x.swapaxes(-1, -2)){SQUARE}",
+    f"lower_cholesky: np.linalg.cholesky(x @ x.swapaxes(-1, -2)) | {SQUARE}",
     "np.linalg.cholesky(x @ x.T, upper=True) | regular(3, 3)",
     "eigh_in_one: np.linalg.eigh(x + x.swapaxes(-1, -2))[1] | regular(3, 3); regular(2, 2, 2)",
     "np.linalg.eigvalsh(x @ x.T) | regular(3, 3)",
