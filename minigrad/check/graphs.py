@@ -52,8 +52,8 @@ def read_only(x):
 def by_rules(steps, seeds, leaves):
     """The gradients that the rules give, added up one by one.
 
-    No sum begins with zeros: backward has arrays of the same layout in memory. In another layout
-    NumPy rounds sums in another way, and a gradient may be all rounding.
+    No sum begins with zeros, so that arrays have the same layout in memory as in backward. In
+    another layout NumPy rounds sums in another way, and some gradients are nothing but rounding.
     """
     wanted = [leaf.order for leaf in leaves]
     reached, gradients = {*wanted, *(node.order for node in depending(steps, wanted))}, {}

@@ -17,8 +17,8 @@ from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
-# Allowed: right nodes were seen to need 20 at most. Numbers also move by so many, to measure the
-# rounding inside an op: by fewer, the mean of 30 equal numbers may not move.
+# Allowed: right nodes were seen to need 20 at most. Numbers also move by up to so many roundings, to
+# measure the rounding inside an op. If they moved less, the mean of 30 equal numbers might not move.
 ROUNDINGS = 64
 MARGIN = 4  # times the measured rounding is allowed: TRIES may miss the largest change
 TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
@@ -26,8 +26,8 @@ FINEST = 2.0**-1074 / H  # the smallest positive float over H: derivatives are m
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 HASH = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: odd, and no pattern in the bits of its powers
 INFINITE = 2.0**180  # larger slopes count as infinite: sqrt at 0 gives about 2^200, sqrt(1 / H)
-# Powers of two between gradients that are compared apart. Closer ones all count alike. Of a million
-# random gradients few are so small beside the largest: then a group more would cost time.
+# A gradient that is 2^APART times smaller than the largest one is compared in another group. Each
+# group costs time, and of a million random gradients only few are so small.
 APART = 20
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
 # How often a group with kinks or rounding is halved. Of a function, each of up to 2^10 entries is
