@@ -17,8 +17,8 @@ from ..graph import copy
 from .numeric import BESIDE, H, cotangent, is_analytic, is_ours, tangent
 
 EPS = 2.0**-52  # of float64
-# Allowed: right nodes were seen to need 20 at most. Numbers also move by up to so many roundings, to
-# measure the rounding inside an op. If they moved less, the mean of 30 equal numbers might not move.
+# Allowed: right nodes were seen to need 20 at most. Numbers also move by so many roundings at most,
+# to measure rounding inside an op. If they moved less, the mean of 30 equal numbers might not move.
 ROUNDINGS = 64
 MARGIN = 4  # times the measured rounding is allowed: TRIES may miss the largest change
 TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
