@@ -69,6 +69,7 @@ class NoiseTest(NamedTuple):
         return "VACUOUS" if self.bound == math.inf else "UNKNOWN"
 
     wrong = property(lambda self: self.verdict == "FAIL")
+    excess = property(lambda self: abs(self.measured - self.expected) / (self.bound or 1))
 
 
 class NoiseReport(Report):
@@ -155,7 +156,7 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
         for i, layer in enumerate(layers):
             # Repeated noise comes first, the worst first: it spoils all other tests.
             repeats = _independence(layer, layers[:i])
-            rows += sorted(repeats, key=lambda row: -row.wrong * abs(row.measured - row.expected))
+            rows += sorted(repeats, key=lambda row: -row.wrong * row.excess)
             rows += [*_law(layer), *_sharing(layer, shared)]
         rows += _output(op, x, outputs, graphs[0], layers, mean, p)
     return NoiseReport(rows)
