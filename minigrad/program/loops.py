@@ -226,10 +226,9 @@ def _runs(items):
     for length in range(1, len(items) // 2 + 1):
         other = np.flatnonzero(codes[length:] != codes[:-length])
         edges = np.concatenate([[-1], other, [len(codes) - length]])
-        most = np.argmax(
-            np.diff(edges)
-        )  # the longest row of items that equal the item `length` later
-        runs.setdefault((edges[most] + 1, edges[most + 1] + length), []).append(length)
+        # Between two edges all items equal the item `length` further on.
+        for i in np.flatnonzero(np.diff(edges) > max(length, LEAST)):
+            runs.setdefault((edges[i] + 1, edges[i + 1] + length), []).append(length)
     found = []
     for (start, stop), lengths in runs.items():
         for length in lengths[:MULTIPLES]:

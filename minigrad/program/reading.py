@@ -72,9 +72,9 @@ class Program:
             own = {n: places.get(n) for n in arrays}
             own = {n: place for n, place in own.items() if (place and place.blocks) == blocks}
             for name in sorted(own, key=lambda name: own[name] and own[name].index or 0):
-                place, a = own[name], arrays[name]
-                key = self.final(place.attribute if place else name)
-                key += f"_{place.index}" if place else ""
+                place, a, key = own[name], arrays[name], self.final(name)
+                if place:  # a key with dots is the name of no other array
+                    key = self.final(f"{blocks.name}.{place.index}.{place.attribute}")
                 self.data[key] = data_of(a)
                 lines.append(Line(page, f'{name} = data["{key}"]'))
                 lines[-1].shape = f"{a.shape} {getattr(a, 'distribution', '')}"

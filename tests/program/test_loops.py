@@ -60,7 +60,7 @@ def test_the_program_of_a_transformer_does_not_grow_with_its_depth(written):
     assert without[0] == without[1]
     assert "    # blocks.*.up: Linear\n" in two and "    # blocks.*.norm1: LayerNorm\n" in two
     assert 'gradients[f"blocks.{b.i}.norm1.weight"] = b.g_norm1_weight' in two
-    assert re.search(r"b.up_weight = data\[f\"up_weight_{b.i}\"\] +# \(16, 8\)\n", two)
+    assert re.search(r"b.up_weight = data\[f\"blocks.{b.i}.up_weight\"\] +# \(16, 8\)\n", two)
     assert re.search(r"b.mask_drop = .* # \(2, 6, 8\) Bernoulli\(keep=0.9\)\n", two)
 
 
@@ -160,6 +160,15 @@ def test_names_with_quotes_and_braces_are_keys(written):
     for part in parts:
         h = np.tanh(h * part)
     assert 'p{x} \\"0\\"' in str(written(np.sum(h)))
+
+
+def test_arrays_with_names_like_keys_keep_their_values(written):
+    parts = [leaf(np.full(3, n + 1.0), name=f"w{n}") for n in range(8)]
+    others = [leaf(np.full(3, -n - 1.0), name=f"w_{n}") for n in range(8)]
+    h = np.sum(np.stack(others), axis=0)
+    for part in parts:
+        h = np.tanh(h * part)
+    assert 'b.w = data[f"blocks.{b.i}.w"]' in str(written(np.sum(h)))
 
 
 def test_gradients_have_the_names_of_their_leaves(written):
