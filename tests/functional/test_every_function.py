@@ -98,6 +98,7 @@ def test_every_function_is_in_the_table():
 
 SPREAD = {"adaptive_avg_pool1d", "interpolate linear"}  # matrix products: nan reaches the whole row
 NARROW = {"l1_penalty", "group_l2"}  # sums in float16
+NARROW |= {"scaled_dot_product_attention"}  # scores of 1e7 choose one key: another one, if rounded
 REFUSED = {"binary_cross_entropy"}  # nan is no probability
 x = normal(2, 4, 6)
 
