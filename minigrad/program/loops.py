@@ -150,7 +150,7 @@ class Loops:
             name = values[0]
             if isinstance(kind, int):
                 if name not in self.places:
-                    wish = _common(page.wishes[name], page.wishes[values[1]])
+                    wish = _without_index(page.wishes[name], page.wishes[values[1]])
                     attribute = carried.get(name) or page.name(wish)
                     self.places |= {x: Place(blocks, i, attribute) for i, x in zip(indices, values)}
                 owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
@@ -174,7 +174,7 @@ class Loops:
                 pieces = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces]
             text = "".join(a + b for a, b in zip(pieces, [*shown, ""]))
             text = "    " + text.replace('"', 'f"', is_quoted)
-            line = _line(rows[0], text, [rows[0].owner, rows[1].owner])
+            line = _line(rows[0], text, rows[0].around + rows[1].around)
             line.owners = set().union(*(row.owners for row in rows))
             line.shape = rows[0].shape if len({row.shape for row in rows}) == 1 else None
             lines.append(line)
@@ -239,7 +239,7 @@ def _runs(items):
     return sorted(found, key=lambda run: (run[1] * (1 - run[2]), run[1]))
 
 
-def _common(one, other):
+def _without_index(one, other):
     """A name without the index of a block: norm1 for blocks0_norm1 and blocks1_norm1."""
     for a, b in zip(re.finditer(r"\d+", one), re.finditer(r"\d+", other)):
         if a[0] != b[0]:

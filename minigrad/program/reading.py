@@ -21,8 +21,6 @@ PRINTING = """\
 print("loss", {})
 for name, gradient in gradients.items():
     print(name, gradient, sep="\\n")"""
-
-
 PATH = "from pathlib import Path\n"
 NAMESPACE = "from types import SimpleNamespace\n"
 
@@ -64,17 +62,19 @@ class Program:
         page, places, self.data = self.page, self.loops.places, {}
         arrays = page.inputs | {n: a for n, a in page.constants.items() if not callable(a)}
         lines = [Line(page, f'data = np.load(Path(__file__).with_name("{file}"))')]
+        belongs = {name: places[name].blocks if name in places else None for name in arrays}
         for blocks in dict.fromkeys([None, *(place.blocks for place in places.values())]):
+            own = [name for name in arrays if belongs[name] == blocks]
             if blocks:
+                own.sort(key=lambda name: places[name].index)
                 made = f"[SimpleNamespace(i=i) for i in range({blocks.size})]"
                 lines.append(Line(page, f"{blocks.name} = {made}"))
                 lines[-1].shape = "in a heading, * is i"
-            own = {n: places.get(n) for n in arrays}
-            own = {n: place for n, place in own.items() if (place and place.blocks) == blocks}
-            for name in sorted(own, key=lambda name: own[name] and own[name].index or 0):
-                place, a, key = own[name], arrays[name], self.final(name)
-                if place:  # a key with dots is the name of no other array
-                    key = self.final(f"{blocks.name}.{place.index}.{place.attribute}")
+            for name in own:
+                a, key = arrays[name], self.final(name)
+                if blocks:  # a key with dots is the name of no other array
+                    _, index, attribute = places[name]
+                    key = self.final(f"{blocks.name}.{index}.{attribute}")
                 self.data[key] = data_of(a)
                 lines.append(Line(page, f'{name} = data["{key}"]'))
                 lines[-1].shape = f"{a.shape} {getattr(a, 'distribution', '')}"
@@ -116,10 +116,11 @@ def _headings(owners):
     for owner in owners:
         calls, _ = split_scope(getattr(owner, "scope", None))
         found.append([f"# {path(call)}: {type(call[1]).__name__}" for call in reversed(calls[1:])])
-    return ["".join(map(_common, *(re.split(r"(\d+)", x) for x in both))) for both in zip(*found)]
+    return ["".join(map(_or_star, *(re.split(r"(\d+)", x) for x in both))) for both in zip(*found)]
 
 
-def _common(text, *other):
+def _or_star(text, *other):
+    """The text, or * if another step has another text."""
     return text if {text} >= {*other} else "*"
 
 

@@ -55,16 +55,14 @@ class Line:
 
     shape    the shape of the value
     part     "forward" or "backward"
-    owner    the result of the forward pass to which it belongs
-    owners   this owner, and the owners of lines that were written into this line
-    around   whose heading stands above: [owner], in a loop the owners in its first two steps; []
-             for no heading, None for the heading of the line before
+    owners   the results of the forward pass to which it belongs, also by lines written into it
+    around   whose heading stands above: [the first owner], in a loop those of its first two steps;
+             [] for no heading, None for the heading of the line before
     """
 
     def __init__(self, page, text, target=None, shape=None):
         self.expression, self.target, self.shape = text, target, shape
-        self.part, self.owner, self.owners = page.part, page.owner, {page.owner}
-        self.around = [page.owner]
+        self.part, self.owners, self.around = page.part, {page.owner}, [page.owner]
 
     text = property(lambda self: (f"{self.target} = " if self.target else "") + self.expression)
     names = property(lambda self: NAME.findall(self.expression))
