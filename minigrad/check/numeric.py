@@ -83,7 +83,9 @@ def difference(node, directions):
 
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
-    return short, 2 * abs(short - long) + 2.0**-49 * np.maximum(abs(middle), abs(one)) / h
+    # Rounded are the values, and the arguments, which move by only STEP of their size.
+    rounded = np.maximum(abs(middle), abs(one)) + abs(one - middle) / STEP
+    return short, 2 * abs(short - long) + 2.0**-49 * rounded / h
 
 
 def is_ours(op):

@@ -74,7 +74,7 @@ def ways(rng):
         return 0.2 * (rng.permutation(n) - n // 2 + 0.5).reshape(shape)
 
     def regular(*shape):
-        return normal(*shape) + 3 * np.eye(*shape[-2:])
+        return normal(*shape) + 5 * np.eye(*shape[-2:])
 
     return locals() | {"positive": within(0.3, 2.0), "small": within(-0.9, 0.9)}
 
