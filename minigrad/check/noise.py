@@ -9,35 +9,36 @@ law           For each value x among n entries, the rate of entries <= x is comp
               the law. Each of these n rates has an n-th of the allowed probability. Together they
               see mean, variance and shape.
 independence  Each entry of an array is above the mean of the array or not: in a mask of dropout it
-              is kept or dropped. The rarer case is called rare. The check counts pairs in which
-              both entries are rare: of two layers, of two calls, and of one array at each distance
-              along each axis. So it sees noise that repeats after any number of entries.
+              is kept or dropped. The rarer case is called rare. Noise is laid out as a table, whose
+              columns must be independent: the calls, the places along an axis, or two layers. The
+              check counts the pairs of entries of a row that are both rare, at each distance of
+              their columns. So it sees noise that repeats after any number of entries.
 
 In the test of the law the trials are independent. In the tests of independence they are pairs that
 share no entry, given how many entries are rare. Then the trials are negatively associated, and the
-bound holds for them too (Joag-Dev & Proschan 1983, Annals of Statistics 11(1)).
+bound holds for them too (Joag-Dev & Proschan 1983, Annals of Statistics 11(1)). Pairs that share
+entries form two sets that do not. By the inequality of Cauchy and Schwarz, the bound holds for
+both sets together, if half of the pairs count as trials.
 """
 
 import contextlib
 import copy
 import math
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import array
-from ..array import data_of
 from ..engine import Tensor
-from ..graph import evaluate, program
+from ..graph import evaluate, noise_leaves, program
 from ..modes import path
-from ..names import numbered
+from ..names import numbered, settings
 from ..noise import Noise, frozen_noise
 from .reports import Report
 
 FALSE_ALARM = 1e-12  # the highest probability that a test fails a right function: practically never
+SAME_NOISE = "two layers draw the same noise, or part of it"
 CALLS = 4  # calls of the function, compared in pairs: noise may repeat after up to three calls
-SAME_NOISE = "two layers draw the same noise"
 
 
 def rate_bound(q, n, level):
@@ -87,23 +88,22 @@ class NoiseReport(Report):
 
     def verdict(self) -> str:
         """The outcome in one line."""
-        counts = Counter(row.verdict for row in self.rows)
+        verdicts = [row.verdict for row in self.rows]
+        if self:
+            tests, unknown = verdicts.count("OK"), verdicts.count("UNKNOWN")
+            more = f", {unknown} more have nothing to compare with" * (unknown > 0)
+            return f"noise check passed: {tests} tests{more}"
         if row := self.first_wrong:
             numbers = f"{row.measured:.4g}, expected {row.expected:.4g} +- {row.bound:.1g}"
             return f"noise check FAILED: {row.hint} ({row.layer}, {row.test}: {numbers})"
-        for row in self.rows:
-            if row.verdict == "VACUOUS":
-                return f"noise check VACUOUS: {row.hint} ({row.layer}, {row.test})"
-        unknown = f", {counts['UNKNOWN']} more have nothing to compare with"
-        return f"noise check passed: {counts['OK']} tests{unknown * ('UNKNOWN' in counts)}"
+        row = self.rows[verdicts.index("VACUOUS")]
+        return f"noise check VACUOUS: {row.hint} ({row.layer}, {row.test})"
 
     def lines(self):
         """The rows of the table, its head first."""
-        rows = [("noise", "test", "measured", "expected", "allowed", "verdict")]
-        for row in self.rows:
-            numbers = f"{row.measured:.5g}", f"{row.expected:.5g}", f"{row.bound:.1e}"
-            rows.append((row.layer, row.test, *numbers, row.verdict))
-        return rows
+        head = ("noise", "test", "measured", "expected", "allowed", "verdict")
+        rows = [(r.layer, r.test, *(f"{n:.4g}" for n in r[2:5]), r.verdict) for r in self.rows]
+        return [head, *rows]
 
     def notes(self):
         return [self.verdict()]
@@ -148,17 +148,18 @@ def check_noise(op, shape=(64, 1024), *, p=None, shared=(), mean=None, dtype=Non
         with frozen_noise():
             again = op(Tensor(x, True))
         outputs = [op(Tensor(x, True)) for _ in range(CALLS)]
-        graphs = [program("check_noise", out) for out in outputs]
-        drawn = [[node for node in graph if isinstance(node, Noise)] for graph in graphs]
+        graph, *others = (program("check_noise", out) for out in outputs)
+        # The last node is the output: noise alone is no layer.
+        drawn = [[n for n in nodes[:-1] if isinstance(n, Noise)] for nodes in (graph, *others)]
         if problem := _problem(again, outputs, drawn):
             return NoiseReport([NoiseTest("op", "noise", bound=math.inf, hint=problem)])
-        layers, rows = list(_layers(graphs[0], drawn, p)), []
+        layers, rows = list(_layers(graph, drawn, p)), []
         for i, layer in enumerate(layers):
             # Repeated noise comes first, the worst first: it spoils all other tests.
-            repeats = _independence(layer, layers[:i])
+            repeats = _places(layer, layers[:i], shared)
             rows += sorted(repeats, key=lambda row: -row.wrong * row.excess)
-            rows += [*_law(layer), *_sharing(layer, shared)]
-        rows += _output(op, x, outputs, graphs[0], layers, mean, p)
+            rows += _law(layer)
+        rows += _output(op, x, outputs, graph, layers, mean, p)
     return NoiseReport(rows)
 
 
@@ -175,7 +176,7 @@ def _problem(again, outputs, drawn):
 class _Layer(NamedTuple):
     name: str
     noise: Noise  # of the first call
-    values: np.ndarray  # of all calls, (calls, *shape)
+    values: np.ndarray  # of all calls, (calls, *shape). It has size 1 along axes that noise lacks
     uses: list  # the nodes that take the noise
     p: float | None  # the promised probability of dropping, if there is one
 
@@ -185,9 +186,10 @@ def _layers(graph, drawn, p):
     uses = {n: [node for node in graph if any(a is n for a in node.args)] for n in drawn[0]}
     names = numbered({n: n.stream or uses[n][0].op.name for n in drawn[0]})
     for leaves in zip(*drawn):
-        noise, values = leaves[0], np.stack([n.data for n in leaves])
-        given = [dict(zip(n.op.names, n.args)) for n in uses[noise] if n.op.kind == "random"]
-        promised = given[0].get("p") if given and p is None else p
+        noise, node = leaves[0], uses[leaves[0]][0]
+        values = np.stack([np.array(leaf.data, ndmin=node.ndim) for leaf in leaves])
+        rates = [p, *(settings(n).get("p") for n in uses[noise] if n.op.kind == "random")]
+        promised = next((rate for rate in rates if rate is not None), None)
         yield _Layer(names[noise], noise, values, uses[noise], promised)
 
 
@@ -199,14 +201,13 @@ def _rate(layer, test, measured, expected, n, possible, hint, tests=1):
 
     `possible` is the error that constant or repeated noise makes: bounds must be smaller.
     """
-    measured, expected = np.broadcast_arrays(np.atleast_1d(measured), expected)
-    level = math.log(2 * tests / FALSE_ALARM)
-    bounds = rate_bound(expected, n, level)
+    bounds = rate_bound(expected, n, math.log(2 * tests / FALSE_ALARM))
+    measured, expected, bounds = np.broadcast_arrays(measured, expected, bounds)
     i = np.argmax(abs(measured - expected) / bounds)
-    bound = np.nan_to_num(bounds[i])  # noise that is nan fails
+    bound = np.nan_to_num(bounds.flat[i])  # noise that is nan fails
     if np.any(possible > 0) and np.all(bounds >= possible):
         bound, hint = math.inf, "too little noise to tell. Use a larger shape."
-    return NoiseTest(layer, test, measured[i], expected[i], bound, hint)
+    return NoiseTest(layer, test, measured.flat[i], expected.flat[i], bound, hint)
 
 
 def _law(layer):
@@ -225,14 +226,13 @@ def _law(layer):
     # The values are rounded to their dtype.
     rounding = 4 * np.finfo(np.result_type(values, np.float32)).eps * (abs(x) + abs(m))
     upto = np.cumsum(counts) / n
-    below = upto - counts / n
-    most, least = law.cdf(x + rounding), law.cdf(np.nextafter(x - rounding, -np.inf))
-    expected = np.append(np.minimum(upto, most), np.maximum(below, least))
+    measured = np.array([upto - counts / n, upto])  # the rates of entries < x and of entries <= x
+    least, most = law.cdf(np.nextafter(x - rounding, -np.inf)), law.cdf(x + rounding)
+    expected = np.clip(measured, least, most)
     hint = f"the mean drawn is {m:.3g}, of its law {mean:.3g}{_mistake('rate', m, mean)}; "
     hint += f"the variance drawn is {v:.3g}, of its law {variance:.3g}"
     hint += _mistake("variance", v, variance)
-    possible = np.minimum(expected, 1 - expected)
-    yield _rate(name, "law", np.append(upto, below), expected, n, possible, hint, tests=n)
+    yield _rate(name, "law", measured, expected, n, np.minimum(expected, 1 - expected), hint, n)
 
 
 def _moments(law):
@@ -246,34 +246,47 @@ def _moments(law):
     return mean, np.sum(weights * (values - mean) ** 2), keep
 
 
-def _independence(layer, others):
-    """Independence of calls, of entries along each axis of the node, and of other layers."""
-    rare, lead = _rare(layer.values), layer.uses[0].ndim - layer.values.ndim
-    count, entries = np.sum(rare), rare.size
-    for i, size in enumerate(rare.shape):
-        test, hint = f"repeats, axis {lead + i}", f"noise repeats along axis {lead + i}"
-        if i == 0:
-            test, hint = "calls", "every call draws the same noise"
-        if size > 1 and count:
-            both = _both_rare(np.moveaxis(rare, i, -1).reshape(-1, size))
-            pairs = entries // size * np.arange(size - 1, 0, -1)  # at the distances 1, 2, ...
-            expected = count / entries * (count - 1) / (entries - 1)
-            n, tests = pairs / 2, 2 * (size - 1)  # two sets of pairs that share no entry
-            possible, hint = count / entries - expected, f"{hint}, or part of it"
-            yield _rate(layer.name, test, both / pairs, expected, n, possible, hint, tests)
+def _places(layer, others, shared):
+    """Where the noise repeats: in calls, along axes of the node that takes it, in other layers."""
+    name, rare, node = layer.name, _rare(layer), layer.uses[0]
+    takers = {path(n.scope) if n.scope else n.order for n in layer.uses}
+    if len(takers) > 1:  # a module may take it twice
+        yield NoiseTest(name, "layers that take it", len(takers), 1, 0, SAME_NOISE)
+    hint = "every call draws the same noise, or part of it"
+    yield from _pairs(name, "calls", rare.reshape(CALLS, -1).T, hint)
+    needed = np.empty(node.shape, bool).any(shared, keepdims=True).shape
+    for axis, (size, right, full) in enumerate(zip(rare.shape[1:], needed, node.shape)):
+        bound = 0 if size in (1, full) else math.nan  # else the node does more than broadcast
+        hint = f"noise has size {size} along axis {axis}, not {right}"
+        yield NoiseTest(name, f"size along axis {axis}", size, right, bound, hint)
+        columns = np.moveaxis(rare, 1 + axis, -1).reshape(-1, size)
+        hint = f"noise repeats along axis {axis}, or part of it"
+        yield from _pairs(name, f"repeats, axis {axis}", columns, hint)
     for other in others:
         # Equal generators begin alike, whatever the shapes: each call counts from its start.
         n = min(layer.values[0].size, other.values[0].size)
-        a, b = (_rare(x.values.reshape(CALLS, -1)[:, :n]) for x in (other, layer))
-        names, hint = f"{other.name}, {layer.name}", f"{SAME_NOISE}, or part of it"
-        expected, possible = a.mean() * b.mean(), min(a.mean(), b.mean()) - a.mean() * b.mean()
-        yield _rate(names, "independence", np.mean(a & b), expected, a.size, possible, hint)
+        a, b = (_rare(x).reshape(CALLS, -1)[:, :n] for x in (other, layer))
+        names, expected = f"{other.name}, {name}", a.mean() * b.mean()
+        possible = min(a.mean(), b.mean()) - expected
+        yield _rate(names, "independence", np.mean(a & b), expected, a.size, possible, SAME_NOISE)
 
 
-def _rare(values):
+def _rare(layer):
     """Where the values are on the rarer side of their mean; nowhere, if all are equal."""
-    above = values > values.mean()
+    above = layer.values > layer.values.mean()
     return above == (above.mean() < 0.5)
+
+
+def _pairs(layer, test, columns, hint):
+    """The row of how often two columns, at each distance, are rare in the same row of a table."""
+    n, size = columns.shape
+    if size > 1 and np.any(columns):
+        distances, rate = np.arange(1, size), columns.mean()
+        pairs = n * (size - distances)
+        trials = np.where(2 * distances < size, pairs / 2, pairs)
+        expected = rate * (rate * columns.size - 1) / (columns.size - 1)
+        both = _both_rare(columns) / pairs
+        yield _rate(layer, test, both, expected, trials, rate - expected, hint, tests=size - 1)
 
 
 def _both_rare(rows):
@@ -289,76 +302,61 @@ def _both_rare(rows):
 # ---- how noise acts
 
 
-def _sharing(layer, shared):
-    """How many layers take the noise, and its sizes along the axes of the first result."""
-    name, noise, node = layer.name, layer.noise, layer.uses[0]
-    takers = {path(n.scope) if n.scope else n.order for n in layer.uses}
-    if len(takers) > 1:  # a module may take it twice
-        yield NoiseTest(name, "layers that take it", len(takers), 1, 0, SAME_NOISE)
-    needed = np.empty(node.shape, bool).any(shared, keepdims=True).shape
-    own = ((1,) * node.ndim + noise.shape)[-node.ndim :]
-    for axis, (size, right, full) in enumerate(zip(own, needed, node.shape)):
-        bound = 0 if size in (1, full) else math.nan  # else the node does more than broadcast
-        hint = f"noise has size {size} along axis {axis}, not {right}"
-        yield NoiseTest(name, f"size along axis {axis}", size, right, bound, hint)
-
-
 def _output(op, x, outputs, graph, layers, mean, p):
     """The mean and the variance of the output, exact where each entry is a + b * noise."""
-    out, (law_mean, law_variance, keep) = outputs[0], _moments(layers[0].noise.distribution)
+    out, layer = outputs[0], layers[0]
     finite = np.mean([np.isfinite(out.data) for out in outputs])
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
     promised, of, at = x, "x", 1
     if mean is not None:
-        promised, of = np.asarray(data_of(mean(Tensor(x)))), "the promised mean"
+        promised, of = np.asarray(array.data_of(mean(Tensor(x)))), "the promised mean"
     elif hasattr(op, "eval"):
         evaluated = op.eval()(Tensor(x, True))
         promised, of, at = evaluated.data, "the output in evaluation", 0.5
-        count = sum(isinstance(n, Noise) for n in program("check_noise", evaluated))
         hint = "noise is drawn in evaluation too: pass training=self.training"
-        yield NoiseTest("output", "noise in evaluation", count, 0, 0, hint)
+        yield NoiseTest("output", "noise in evaluation", len(noise_leaves(evaluated)), 0, 0, hint)
+    rounding = max(1e-9, *(64 * float(np.finfo(dtype).eps) for dtype in (x.dtype, out.dtype)))
+    law_mean, law_variance, keep = _moments(layer.noise.distribution)
     known = len(layers) == 1 and promised.shape == out.shape and not math.isnan(law_mean)
-    line = known and _line(out, graph, layers[0].noise, at)
+    line = known and _line(out, graph, layer.noise, at, rounding)
     if not line:
         yield NoiseTest("output", "mean", bound=math.nan)
         return
     a, b = line
     mean = a + b * law_mean
-    promised = promised * (layers[0].p != 1)  # a rate of 1 drops everything
-    yield _entries("mean", mean, promised, of, keep, out.dtype)
+    promised = promised * (layer.p != 1)  # a rate of 1 drops everything
+    yield _entries("mean", mean, promised, of, keep, rounding)
     if p not in (None, 1):
         odds = p / (1 - p)
         right, of = odds * mean**2, "p/(1-p) mean^2"
-        yield _entries("variance", b**2 * law_variance, right, of, odds, out.dtype)
+        yield _entries("variance", b**2 * law_variance, right, of, odds, rounding)
 
 
-def _entries(test, measured, right, of, parameter, dtype):
+def _line(out, graph, noise, at, rounding):
+    """(a, b) if out = a + b * noise, entry by entry, judged at the noises 0 and `at`; else None.
+
+    at=1 asks for a line through two outcomes of a mask, at=0.5 for one between them too.
+    """
+    dtype = noise.dtype if at == 1 else float
+    noises = (np.full(noise.shape, value, dtype) for value in (0, at))
+    with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
+        a, end = (evaluate(graph, {noise.order: n})[out.order].astype(float) for n in noises)
+        b = (end - a) / at
+        if np.allclose(a + b * noise.data, out.data, rounding, rounding * abs(out.data).max()):
+            return a, b
+
+
+def _entries(test, measured, right, of, parameter, rounding):
     """The largest relative difference of a measured from the right array.
 
     If all entries have the same ratio, a usual mistake with this parameter may explain it.
     """
-    rounding, size = max(64 * float(np.finfo(dtype).eps), 1e-9), np.max(abs(right)) or 1.0
+    size = np.max(abs(right)) or 1.0
     ratio = np.sum(measured * right) / np.sum(np.square(right, dtype=float))
     hint = f"the {test} is {ratio:.3g} times {of}{_mistake(test, ratio * parameter, parameter)}"
     if not np.allclose(measured, ratio * right, atol=rounding * size):
         hint = f"the {test} is no multiple of {of}: is noise added where it should multiply?"
     return NoiseTest("output", test, np.max(abs(measured - right)) / size, 0, rounding, hint)
-
-
-def _line(out, graph, noise, at):
-    """(a, b) if out = a + b * noise, entry by entry, judged at the noises 0 and `at`; else None.
-
-    at=1 asks for a line through two outcomes of a mask, at=0.5 for one between them too.
-    """
-    tolerance, dtype = 64 * np.finfo(out.dtype).eps, noise.dtype if at == 1 else float
-
-    noises = (np.full(noise.shape, value, dtype) for value in (0, at))
-    with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
-        a, end = (evaluate(graph, {noise.order: n})[out.order].astype(float) for n in noises)
-        b = (end - a) / at
-        size = tolerance * abs(out.data).max()
-        if np.allclose(a + b * noise.data, out.data, rtol=tolerance, atol=size):
-            return a, b
 
 
 MISTAKES = [  # (in what, what it makes of the right keep rate or variance, a usual mistake)
