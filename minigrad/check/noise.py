@@ -224,7 +224,7 @@ def _law(layer):
     x, counts = np.unique(values, return_counts=True)
     x, n, m, v = x.astype(float), values.size, values.mean(dtype=float), values.var(dtype=float)
     # The values are rounded to their dtype.
-    rounding = 4 * np.finfo(np.result_type(values, np.float32)).eps * (abs(x) + abs(m))
+    rounding = 4 * np.finfo(np.result_type(values, np.float16)).eps * abs(x)
     upto = np.cumsum(counts) / n
     measured = np.array([upto - counts / n, upto])  # the rates of entries < x and of entries <= x
     least, most = law.cdf(np.nextafter(x - rounding, -np.inf)), law.cdf(x + rounding)
@@ -315,7 +315,7 @@ def _output(op, x, outputs, graph, layers, mean, p):
         promised, of, at = evaluated.data, "the output in evaluation", 0.5
         hint = "noise is drawn in evaluation too: pass training=self.training"
         yield NoiseTest("output", "noise in evaluation", len(noise_leaves(evaluated)), 0, 0, hint)
-    rounding = max(1e-9, *(64 * float(np.finfo(dtype).eps) for dtype in (x.dtype, out.dtype)))
+    rounding = max(1e-9, *(64 * np.finfo(dtype).eps for dtype in (x.dtype, out.dtype)))
     law_mean, law_variance, keep = _moments(layer.noise.distribution)
     known = len(layers) == 1 and promised.shape == out.shape and not math.isnan(law_mean)
     line = known and _line(out, graph, layer.noise, at, rounding)
@@ -340,9 +340,9 @@ def _line(out, graph, noise, at, rounding):
     dtype = noise.dtype if at == 1 else float
     noises = (np.full(noise.shape, value, dtype) for value in (0, at))
     with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
-        a, end = (evaluate(graph, {noise.order: n})[out.order].astype(float) for n in noises)
+        a, end = (evaluate(graph, {noise.order: n})[out.order] for n in noises)
         b = (end - a) / at
-        if np.allclose(a + b * noise.data, out.data, rounding, rounding * abs(out.data).max()):
+        if np.max(abs(a + b * noise.data - out.data)) <= rounding * np.max(abs(out.data)):
             return a, b
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.functional as F
-from minigrad import nn
+from minigrad import nn, registry
 from minigrad.check import noise
 from minigrad.check.noise import check_noise, rate_bound
 from minigrad.engine import Tensor
@@ -82,7 +82,8 @@ def test_right_dropout_passes(p, dtype):
         mean=lambda x: (1 - p) * x,
         dtype=dtype,
     )
-    for report in (inverted, classic):
+    promised = check_noise(lambda x: F.dropout(x, p, training=True), p=p, dtype=dtype)
+    for report in (inverted, classic, promised):
         assert report, report
         assert {row.verdict for row in report.rows} == {"OK"}
         assert "passed" in str(report)
@@ -130,9 +131,57 @@ def test_right_gaussian_noise_passes(dtype):
         assert report and {row.verdict for row in report.rows} == {"OK"}, report
 
 
-def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype():
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_noise_of_little_spread_is_not_blamed_for_the_rounding_of_its_dtype(dtype):
     for std in (1e-3, 1e-5, 1e-7):
-        assert check_noise(lambda x, std=std: gaussian(x, std))
+        assert check_noise(lambda x, std=std: gaussian(x, std), dtype=dtype)
+
+
+def test_the_mean_of_a_law_of_large_spread_is_rounded():
+    op = lambda x: F.gaussian_noise(x, 1e4, training=True)
+    assert check_noise(op, dtype=np.float64).rows[-1].verdict == "OK"
+
+
+def test_half_floats_do_not_overflow_in_the_ratio_of_the_means():
+    report = check_noise(kept, (400, 400), dtype=np.float16)
+    assert "the mean is 0.7 times x: the scale 1/(1-p) is missing" in report.verdict()
+
+
+def test_constant_noise_says_nothing_of_repeats():
+    report = check_noise(lambda x: F.dropout(x, 0.0, training=True))
+    assert not {"calls", "repeats, axis 0", "repeats, axis 1"} & {row.test for row in report.rows}
+
+
+def test_what_cannot_be_compared_is_unknown():
+    weight = np.ones((32, 5))
+    halves = lambda x: Noise(Bernoulli(1 - P), (len(x), x.shape[1] // 2), bool)
+    join = lambda x: x * np.concatenate([halves(x), halves(x)], axis=1)
+    mask = lambda x: Noise(Bernoulli(P), x.shape, bool)
+
+    class Inverted(nn.Module):
+        """Only bools can be inverted, so the graph cannot run between 0 and 1."""
+
+        def forward(self, x):
+            return np.where(~mask(x), x / (1 - P), 0.0) if self.training else x
+
+    for op, mean, tests in (
+        (lambda x: F.dropout(x, P, training=True) @ weight, None, ["mean"]),
+        (lambda x: F.dropout(x, P, training=True), lambda x: 1.0, ["mean"]),
+        (Inverted(), None, ["mean"]),
+        (join, None, ["size along axis 1", "size along axis 1", "mean"]),
+    ):
+        report = check_noise(op, (160, 32), mean=mean)
+        assert report and [r.test for r in report.rows if r.verdict == "UNKNOWN"] == tests, report
+
+
+def test_the_p_of_an_op_that_drops_nothing_is_no_rate():
+    @registry.op
+    def raised(x, noise, p):
+        return x * noise**p
+
+    mask = lambda x: Noise(Bernoulli(1 - P), x.shape, x.dtype)
+    report = check_noise(lambda x: raised(x.detach(), mask(x), 2), mean=lambda x: (1 - P) * x)
+    assert report and "law, 1-p" not in {row.test for row in report.rows}, report
 
 
 def test_rounding_is_of_the_coarsest_dtype():
