@@ -307,7 +307,7 @@ def _output(op, x, outputs, graph, layers, mean, p):
     out, layer = outputs[0], layers[0]
     finite = np.mean([np.isfinite(out.data) for out in outputs])
     yield NoiseTest("output", "finite", finite, 1, 0, "the output is not finite")
-    promised, of, at = x, "x", 1
+    promised, of, at = x, "x", layer.noise.dtype.type(1)
     if mean is not None:
         promised, of = np.asarray(array.data_of(mean(Tensor(x)))), "the promised mean"
     elif hasattr(op, "eval"):
@@ -335,13 +335,12 @@ def _output(op, x, outputs, graph, layers, mean, p):
 def _line(out, graph, noise, at, rounding):
     """(a, b) if out = a + b * noise, entry by entry, judged at the noises 0 and `at`; else None.
 
-    at=1 asks for a line through two outcomes of a mask, at=0.5 for one between them too.
+    A 1 of the noise's dtype asks for a line through two outcomes of a mask, 0.5 for a straight one.
     """
-    dtype = noise.dtype if at == 1 else float
-    noises = (np.full(noise.shape, value, dtype) for value in (0, at))
+    end = np.full(noise.shape, at)
     with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
-        a, end = (evaluate(graph, {noise.order: n})[out.order] for n in noises)
-        b = (end - a) / at
+        a, c = (evaluate(graph, {noise.order: n})[out.order] for n in (np.zeros_like(end), end))
+        b = (c - a) / at
         if np.max(abs(a + b * noise.data - out.data)) <= rounding * np.max(abs(out.data)):
             return a, b
 
