@@ -6,12 +6,13 @@ import warnings
 import numpy as np
 
 from ..array import as_list, data_of, entries_of
-from ..engine import Tensor, grad, wants_gradient
+from ..derivatives import pulled
+from ..engine import Tensor, wants_gradient
 from ..graph import evaluate, nodes
 from ..noise import frozen_noise
 from .graphs import check
 from .numeric import cotangent, largest
-from .rules import alike, source
+from .rules import alike
 from .verdict import FAILING, FUNCTION_DEPTH, Finding, Settings, worst
 
 # Relative distance from the inputs at which func runs again: so near, func is usually defined.
@@ -20,7 +21,7 @@ RATIO = 2.0**6  # long way / short way from there: unrecorded changes grow as mu
 SAME = 2.0**-46  # relative to the largest value: smaller differences are at most 64 roundings
 
 UNRECORDED = "func depends on it in a way that is not recorded: detach, x.data, no_grad()?"
-OWN_RANDOMNESS = "by randomness that minigrad cannot hold fixed (np.random inside func?). Pass rng"
+RANDOM = "by randomness that minigrad cannot hold fixed (np.random inside func?). Pass rng"
 ZERO = (
     "the gradients are 0 at every entry, or too small to tell from rounding. Check at a random "
     "point, in training mode. If func depends on Tensors of its own, not on the inputs it is "
@@ -33,15 +34,7 @@ class GradcheckError(RuntimeError):
 
 
 def gradcheck(
-    func,
-    inputs,
-    *,
-    eps: float = 1e-6,
-    atol: float = 0,
-    rtol: float = 0,
-    raise_exception: bool = True,
-    nondet_tol: float = 0,
-    fast_mode: bool = False,
+    func, inputs, *, eps=1e-6, atol=0, rtol=0, raise_exception=True, nondet_tol=0, fast_mode=False
 ) -> bool:
     """Whether the gradients of func(*inputs) are right, at every entry of every input.
 
@@ -66,8 +59,7 @@ def gradcheck(
     >>> gradcheck(lambda x: np.log(x) * x, x)
     True
     """
-    finding = examine(func, inputs, nondet_tol, fast_mode, rtol=rtol, atol=atol)
-    return _passed(finding, raise_exception)
+    return _passed(examine(func, inputs, nondet_tol, fast_mode, rtol, atol), raise_exception)
 
 
 def gradgradcheck(
@@ -96,49 +88,45 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
     xs = {i: x for i, x in enumerate(own) if wants_gradient(x)}
     if not xs:
         raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    first, again = _outputs(func, own), _outputs(func, own)
-    if not first:
-        raise TypeError("gradcheck: func returned no Tensor of floats.")
-    for i, (y, z) in enumerate(zip(first, again)):
-        if y.shape != z.shape or not np.allclose(y.data, z.data, 0, nondet_tol, equal_nan=True):
-            drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
-            return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
+    outputs = _outputs(func, own)
+    for i, y in enumerate(outputs):
         if not np.all(np.isfinite(y.data)):
             return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
     settings = Settings(np.random.default_rng(0), rtol, atol, 0 if fast_mode else FUNCTION_DEPTH)
-    findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
-    inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
-    for order, finding in findings.items():
-        if finding.verdict in FAILING:
-            return finding._replace(rule=finding.rule or inputs_of.get(order, ""))
+    report = check("gradcheck", outputs, xs.values(), settings)
+    if wrong := report.first_wrong:
+        note = wrong.note if wrong.rule else f"{wrong.name}: {wrong.note}"
+        return Finding(wrong.verdict, wrong.error, note, wrong.rule)
+    if not _apart(func, own, outputs, {}) <= nondet_tol:
+        return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {RANDOM}.")
     with contextlib.suppress(Exception):  # whatever func raises outside its domain
         for i in _unrecorded(func, own, xs, nondet_tol):
             return Finding("FAIL", np.inf, f"input {i}: {UNRECORDED}")
-    found = worst(findings[x.order] for x in xs.values())
-    silent = [i for i, x in xs.items() if x.size and findings[x.order].verdict == "VACUOUS"]
+    rows = report.rows[-len(xs) :]
+    silent = [i for i, row in zip(xs, rows) if xs[i].size and row.verdict == "VACUOUS"]
     if silent and not zero_allowed:
-        if found.verdict == "VACUOUS":
-            return found._replace(note=ZERO)
+        if not report:
+            return Finding("VACUOUS", note=ZERO)
         warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {ZERO}", stacklevel=4)
-    return found if found.verdict != "VACUOUS" else Finding("OK")
+    found = worst(row for row in rows if row.passed)
+    return Finding("OK" if found.verdict == "VACUOUS" else found.verdict, found.error)
 
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs = _own(inputs)
+    own, rng = _own(inputs), np.random.default_rng(1)
     if grad_outputs is None:
-        rng, outputs = np.random.default_rng(1), filter(wants_gradient, _outputs(func, inputs))
+        outputs = filter(wants_gradient, _outputs(func, own))
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs]
     cotangents = [Tensor(data_of(u), True, dtype=np.float64) for u in as_list(grad_outputs)]
 
     def gradients(*arguments, create_graph=True):
-        own, cotangents = arguments[: len(inputs)], arguments[len(inputs) :]
-        outputs, trained = (list(filter(wants_gradient, t)) for t in (_outputs(func, own), own))
-        found = grad(outputs, trained, cotangents, True, create_graph, allow_unused=True)
-        return tuple(g for g in found if g is not None)
+        given, us = arguments[: len(own)], arguments[len(own) :]
+        outputs, xs = ([*filter(wants_gradient, t)] for t in (_outputs(func, given), given))
+        return pulled(outputs, us, xs, create_graph)
 
-    found = examine(gradients, inputs + cotangents, zero_allowed=True, **settings)
-    plain, recorded = (gradients(*inputs, *cotangents, create_graph=on) for on in (False, True))
+    found = examine(gradients, own + cotangents, zero_allowed=True, **settings)
+    plain, recorded = (gradients(*own, *cotangents, create_graph=on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
         if found.verdict not in FAILING and not alike(a.data, b.data):
             note = f"gradient {i} differs under create_graph=True: "
@@ -154,8 +142,8 @@ def _own(inputs):
     own = as_list(inputs)
     for i, x in enumerate(own):
         if isinstance(x, Tensor):
-            dtype = np.float64 if x.requires_grad else None
-            own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, dtype=dtype)
+            kind = {"dtype": np.float64, "name": f"input {i}"} if x.requires_grad else {}
+            own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, **kind)
             own[i].data.flags.writeable = False
     return own
 
@@ -168,7 +156,22 @@ def _outputs(func, arguments):
         outputs = as_list(func(*arguments))
     if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
         raise TypeError(f"gradcheck: func must return Tensors alone, not {others[0]}.")
-    return [y for y in outputs if y.dtype.kind == "f"]
+    floats = [y for y in outputs if y.dtype.kind == "f"]
+    if not floats:
+        raise TypeError("gradcheck: func returned no Tensor of floats.")
+    return floats
+
+
+def _apart(func, arguments, recorded, moved):
+    """The largest difference between func and its recorded graph, both at another point.
+
+    recorded  the outputs of func at `arguments`
+    moved     {position of an argument: the array that takes its place}
+    """
+    there = [Tensor(moved[i], True) if i in moved else x for i, x in enumerate(arguments)]
+    values = evaluate(nodes(recorded), {arguments[i].order: moved[i] for i in moved})
+    pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(_outputs(func, there), recorded)]
+    return max(largest(y - z) if y.shape == z.shape else np.inf for y, z in pairs)
 
 
 def _unrecorded(func, own, xs, nondet_tol):
@@ -178,21 +181,14 @@ def _unrecorded(func, own, xs, nondet_tol):
     way, and the values of func are compared with the values of the recorded graph. A dependence
     that is not recorded makes them differ, in proportion to the way.
     """
-    rng, ways = np.random.default_rng(2), {}
+    rng, base, ways = np.random.default_rng(2), [*own], {}
     for i, x in xs.items():
         ways[i] = AWAY * cotangent(rng, x.shape) * np.where(x.data == 0, 1.0, x.data)
-    base = [Tensor(x.data + ways[i], True) if i in xs else x for i, x in enumerate(own)]
+        base[i] = Tensor(x.data + ways[i], True)
     recorded = _outputs(func, base)
-    steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
-
-    def apart(i, step):
-        there = base[i].data + step * ways[i]
-        values = evaluate(steps, {base[i].order: there})
-        found = _outputs(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
-        return max(largest(y.data - values.get(z.order, z.data)) for y, z in zip(found, recorded))
-
-    def depends(i):
-        long, short = apart(i, 1.0), apart(i, 1 / RATIO)
-        return long > least and 1 / 4 < long / short / RATIO < 4
-
-    return filter(depends, xs)
+    least = max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
+    for i, way in ways.items():
+        moves = (base[i].data + step for step in (way, way / RATIO))
+        long, short = (_apart(func, base, recorded, {i: x}) for x in moves)
+        if long > least and 1 / 4 < long / short / RATIO < 4:
+            yield i

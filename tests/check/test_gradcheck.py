@@ -610,31 +610,31 @@ class Stubborn(Law):
 SOURCES = {  # name: (a random function made of a shaky op, what the message says of the source)
     "np.random": (
         lambda shaky: lambda x: x * OWN_RNG.random(),
-        r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
+        r"func changed between two calls, by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
     ),
     "an op": (
         lambda shaky: shaky,
-        ", at shaky: its forward draws by itself. Give the op its noise as an input, a Noise leaf",
+        "shaky: Its forward draws by itself: give it its noise as an input, a Noise leaf",
     ),
     "an op in a chain": (
         lambda shaky: lambda x: np.exp(shaky(np.sin(x))),
-        ", at shaky: its forward draws by itself",
+        "shaky: Its forward draws by itself",
     ),
     "an op in a module": (
         lambda shaky: nn.Sequential(nn.Tanh(), noisy=Layer(shaky)),
-        ", at shaky in noisy: its forward draws by itself",
+        "noisy.shaky: Its forward draws by itself",
     ),
     "an op before dropout": (
         lambda shaky: lambda x: F.dropout(shaky(x), 0.1, training=True),
-        ", at shaky: its forward draws by itself",
+        "shaky: Its forward draws by itself",
     ),
     "the second output": (
         lambda shaky: lambda x: (x * x, shaky(x)),
-        ", at shaky: its forward draws by itself",
+        "shaky: Its forward draws by itself",
     ),
     "a distribution": (
         lambda shaky: lambda x: x * Noise(Stubborn(), x.shape, x.dtype),
-        r", by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
+        r"func changed between two calls, by randomness that minigrad cannot hold fixed \(np.random inside func\?\)",
     ),
 }
 
@@ -643,14 +643,14 @@ SOURCES = {  # name: (a random function made of a shaky op, what the message say
 def test_the_source_of_randomness_is_named(name, shaky):
     make, source = SOURCES[name]
     func = make(shaky)
-    with pytest.raises(GradcheckError, match="STOCHASTIC: func changed between two calls" + source):
+    with pytest.raises(GradcheckError, match="^STOCHASTIC: " + source):
         mg.gradcheck(func, positive_leaf(8))
 
     def curved(x):
         outputs = func(x)
         return np.exp(outputs[-1] if isinstance(outputs, tuple) else outputs)
 
-    with pytest.raises(GradcheckError, match="STOCHASTIC: func changed between two calls"):
+    with pytest.raises(GradcheckError, match="^STOCHASTIC: (.*shaky: Its forward draws|func changed)"):
         mg.gradgradcheck(curved, positive_leaf(8))
 
 
@@ -662,7 +662,7 @@ def test_check_graph_names_an_op_that_draws_by_itself(shaky):
     assert [row.name for row in report.rows if row.verdict in FAILING] == ["noisy.shaky"]
     assert (
         report.first_wrong.verdict == "STOCHASTIC"
-        and "its forward draws by itself" in report.first_wrong.note
+        and "Its forward draws by itself" in report.first_wrong.note
     )
     assert str(report).endswith("the first wrong node is noisy.shaky")
 
@@ -674,7 +674,7 @@ NONFINITE = {  # name: (function, point, the message)
     "sqrt at 0": (
         np.sqrt,
         [1.0, 0.0],
-        r"By x, entry \(1,\): the derivative is not finite: analytic -?inf",
+        r"sqrt: By x, entry \(1,\): the derivative is not finite: analytic -?inf",
     ),
 }
 
