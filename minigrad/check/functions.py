@@ -84,49 +84,46 @@ def _passed(finding, raise_exception):
 @np.errstate(all="ignore")  # the Finding reports inf and nan, so NumPy need not warn
 def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_allowed=False):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
-    own = _own(inputs)
-    xs = {i: x for i, x in enumerate(own) if wants_gradient(x)}
-    if not xs:
-        raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    outputs = _outputs(func, own)
+    func, xs = _restricted(func, inputs)
+    outputs = func(*xs)
     for i, y in enumerate(outputs):
         if not np.all(np.isfinite(y.data)):
             return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
     settings = Settings(np.random.default_rng(0), rtol, atol, 0 if fast_mode else FUNCTION_DEPTH)
-    report = check("gradcheck", outputs, xs.values(), settings)
+    report = check("gradcheck", outputs, xs, settings)
     if wrong := report.first_wrong:
         note = wrong.note if wrong.rule else f"{wrong.name}: {wrong.note}"
         return Finding(wrong.verdict, wrong.error, note, wrong.rule)
-    if not _apart(func, own, outputs, {}) <= nondet_tol:
+    if not _apart(func, xs, outputs, {}) <= nondet_tol:
         return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {RANDOM}.")
     with contextlib.suppress(Exception):  # whatever func raises outside its domain
-        for i in _unrecorded(func, own, xs, nondet_tol):
-            return Finding("FAIL", np.inf, f"input {i}: {UNRECORDED}")
-    rows = report.rows[-len(xs) :]
-    silent = [i for i, row in zip(xs, rows) if xs[i].size and row.verdict == "VACUOUS"]
+        for x in _unrecorded(func, xs, nondet_tol):
+            return Finding("FAIL", np.inf, f"{x.name}: {UNRECORDED}")
+    leaves = report.rows[-len(xs) :]
+    silent = [row.name for row in leaves if row.verdict == "VACUOUS" and 0 not in row.shape]
     if silent and not zero_allowed:
         if not report:
             return Finding("VACUOUS", note=ZERO)
-        warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {ZERO}", stacklevel=4)
-    found = worst(row for row in rows if row.passed)
+        warnings.warn(f"gradcheck: VACUOUS for {', '.join(silent)}: {ZERO}", stacklevel=4)
+    found = worst(row for row in leaves if row.passed)
     return Finding("OK" if found.verdict == "VACUOUS" else found.verdict, found.error)
 
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    own, rng = _own(inputs), np.random.default_rng(1)
+    func, xs = _restricted(func, inputs)
     if grad_outputs is None:
-        outputs = filter(wants_gradient, _outputs(func, own))
+        rng, outputs = np.random.default_rng(1), filter(wants_gradient, func(*xs))
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs]
-    cotangents = [Tensor(data_of(u), True, dtype=np.float64) for u in as_list(grad_outputs)]
+    us = [Tensor(data_of(u), True, dtype=float, name="cotangent") for u in as_list(grad_outputs)]
 
-    def gradients(*arguments, create_graph=True):
-        given, us = arguments[: len(own)], arguments[len(own) :]
-        outputs, xs = ([*filter(wants_gradient, t)] for t in (_outputs(func, given), given))
-        return pulled(outputs, us, xs, create_graph)
+    def gradients(*tensors, create_graph=True):
+        xs, us = tensors[:n], tensors[n:]
+        return pulled([*filter(wants_gradient, func(*xs))], us, xs, create_graph)
 
-    found = examine(gradients, own + cotangents, zero_allowed=True, **settings)
-    plain, recorded = (gradients(*own, *cotangents, create_graph=on) for on in (False, True))
+    n, tensors = len(xs), xs + us
+    found = examine(gradients, tensors, zero_allowed=True, **settings)
+    plain, recorded = (gradients(*tensors, create_graph=on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
         if found.verdict not in FAILING and not alike(a.data, b.data):
             note = f"gradient {i} differs under create_graph=True: "
@@ -134,61 +131,63 @@ def examine_second(func, inputs, grad_outputs=None, **settings):
     return found
 
 
-def _own(inputs):
-    """Copies of the Tensors among the inputs, in float64 if they require a gradient.
+def _restricted(func, inputs):
+    """(func as a function of the inputs alone that require a gradient, copies of these inputs).
 
-    They are read-only: func must not change them.
+    The function returns the float outputs of func, with the noise held fixed. The copies are in
+    float64, and a copy without a name is called by its position. func must not change its inputs:
+    all arrays are read-only.
     """
+    if not callable(func):
+        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
     own = as_list(inputs)
     for i, x in enumerate(own):
         if isinstance(x, Tensor):
-            kind = {"dtype": np.float64, "name": f"input {i}"} if x.requires_grad else {}
+            kind = {"dtype": np.float64, "name": x.name or f"input {i}"} if x.requires_grad else {}
             own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, **kind)
             own[i].data.flags.writeable = False
-    return own
+    xs = [*filter(wants_gradient, own)]
+    if not xs:
+        raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
+
+    def outputs(*given):
+        given = iter(given)
+        with frozen_noise():
+            found = as_list(func(*[next(given) if wants_gradient(x) else x for x in own]))
+        floats = [y for y in found if isinstance(y, Tensor) and y.dtype.kind == "f"]
+        if not floats or not all(isinstance(y, Tensor) for y in found):
+            raise TypeError(f"gradcheck: func must return Tensors of floats, not {found!r:.60}.")
+        return floats
+
+    return outputs, xs
 
 
-def _outputs(func, arguments):
-    """func's float outputs."""
-    if not callable(func):
-        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
-    with frozen_noise():
-        outputs = as_list(func(*arguments))
-    if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        raise TypeError(f"gradcheck: func must return Tensors alone, not {others[0]}.")
-    floats = [y for y in outputs if y.dtype.kind == "f"]
-    if not floats:
-        raise TypeError("gradcheck: func returned no Tensor of floats.")
-    return floats
-
-
-def _apart(func, arguments, recorded, moved):
+def _apart(func, xs, recorded, moved):
     """The largest difference between func and its recorded graph, both at another point.
 
-    recorded  the outputs of func at `arguments`
-    moved     {position of an argument: the array that takes its place}
+    recorded  func(*xs)
+    moved     {one of the xs: the Tensor that takes its place}
     """
-    there = [Tensor(moved[i], True) if i in moved else x for i, x in enumerate(arguments)]
-    values = evaluate(nodes(recorded), {arguments[i].order: moved[i] for i in moved})
-    pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(_outputs(func, there), recorded)]
+    values = evaluate(nodes(recorded), {x.order: y.data for x, y in moved.items()})
+    found = func(*[moved.get(x, x) for x in xs])
+    pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(found, recorded)]
     return max(largest(y - z) if y.shape == z.shape else np.inf for y, z in pairs)
 
 
-def _unrecorded(func, own, xs, nondet_tol):
-    """The positions of inputs on which func depends in a way that it does not record, as by x.data.
+def _unrecorded(func, xs, nondet_tol):
+    """The inputs on which func depends in a way that it does not record, as by x.data.
 
     At a point nearby func is recorded once more. From there each input moves a long and a short
     way, and the values of func are compared with the values of the recorded graph. A dependence
     that is not recorded makes them differ, in proportion to the way.
     """
-    rng, base, ways = np.random.default_rng(2), [*own], {}
-    for i, x in xs.items():
-        ways[i] = AWAY * cotangent(rng, x.shape) * np.where(x.data == 0, 1.0, x.data)
-        base[i] = Tensor(x.data + ways[i], True)
-    recorded = _outputs(func, base)
+    rng = np.random.default_rng(2)
+    ways = [AWAY * cotangent(rng, x.shape) * np.where(x.data == 0, 1.0, x.data) for x in xs]
+    base = [Tensor(x.data + way, True) for x, way in zip(xs, ways)]
+    recorded = func(*base)
     least = max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
-    for i, way in ways.items():
-        moves = (base[i].data + step for step in (way, way / RATIO))
-        long, short = (_apart(func, base, recorded, {i: x}) for x in moves)
+    for x, near, way in zip(xs, base, ways):
+        moves = ({near: Tensor(near.data + step, True)} for step in (way, way / RATIO))
+        long, short = (_apart(func, base, recorded, moved) for moved in moves)
         if long > least and 1 / 4 < long / short / RATIO < 4:
-            yield i
+            yield x

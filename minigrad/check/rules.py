@@ -29,9 +29,7 @@ def check_node(node, settings):
     arrays = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
     again = evaluate([node], arrays)[node.order]
     if not np.array_equal(again, node.data, equal_nan=True):
-        note = (
-            "Its forward draws by itself: give it its noise as an input, a Noise leaf."
-        )
+        note = "Its forward draws by itself: give it its noise as an input, a Noise leaf."
         return Finding("STOCHASTIC", np.inf, note)
     if node.dtype.itemsize < 8:
         note = f"Its forward makes {node.dtype} of float64, too few digits: keep the dtype."

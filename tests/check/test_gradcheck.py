@@ -650,7 +650,9 @@ def test_the_source_of_randomness_is_named(name, shaky):
         outputs = func(x)
         return np.exp(outputs[-1] if isinstance(outputs, tuple) else outputs)
 
-    with pytest.raises(GradcheckError, match="^STOCHASTIC: (.*shaky: Its forward draws|func changed)"):
+    with pytest.raises(
+        GradcheckError, match="^STOCHASTIC: (.*shaky: Its forward draws|func changed)"
+    ):
         mg.gradgradcheck(curved, positive_leaf(8))
 
 
@@ -747,7 +749,7 @@ def test_a_check_that_tests_nothing_does_not_pass(silent):
 
 def test_an_input_without_influence_beside_one_with_some_is_warned_of():
     with pytest.warns(
-        UserWarning, match=r"VACUOUS for inputs \[1, 3\]: the gradients are 0 at every entry"
+        UserWarning, match=r"VACUOUS for input 1, input 3: the gradients are 0 at every entry"
     ):
         assert mg.gradcheck(
             lambda x, y, z, w: x * z + F.relu(-y),
