@@ -26,9 +26,8 @@ SMALLEST = 1e-290  # smaller results count as this large: below 2e-308 numbers l
 
 def check_node(node, settings):
     """The Finding on the rules of one recorded node."""
-    arrays = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
-    again = evaluate([node], arrays)[node.order]
-    if not np.array_equal(again, node.data, equal_nan=True):
+    again = evaluate([node], {a.order: a.data for a in node.args if isinstance(a, Tensor)})
+    if not np.array_equal(again[node.order], node.data, equal_nan=True):
         note = "Its forward draws by itself: give it its noise as an input, a Noise leaf."
         return Finding("STOCHASTIC", np.inf, note)
     if node.dtype.itemsize < 8:
@@ -49,11 +48,9 @@ def check_node(node, settings):
     if gravest.verdict not in ("OK", "KINK") and not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite")
     failing = [i for i in inputs if found[i].verdict in FAILING]
-    if not failing:
-        return gravest
     note = " ".join(described(alone, i, found[i]) for i in failing)
     wrong = [i for i in failing if found[i].verdict == "FAIL"]
-    return gravest._replace(note=note, rule=where(node.op, wrong))
+    return gravest._replace(note=note or gravest.note, rule=where(node.op, wrong))
 
 
 def described(alone, i, found):
@@ -81,9 +78,7 @@ def unsound(node, i, rng):
         whole, parts = ruled(node, i, spaced), a * once + b * other
         allowed = max(largest(parts), largest(b * v), SMALLEST) * (LINEAR if b else ALIKE)
         if not np.all((abs(whole - parts) <= allowed) | np.isinf(parts)):
-            return (
-                " ignores g, the gradient of the loss by the result" if alike(once, whole) else told
-            )
+            return " ignores g, the cotangent of the result" if alike(once, whole) else told
     return None
 
 
