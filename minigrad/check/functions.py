@@ -40,7 +40,7 @@ def gradcheck(
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
     inputs      a Tensor, or a tuple of any arguments. Tensors that require a gradient are copied
-                to float64
+                to float64. Errors call them by their names or positions
     atol, rtol  allowed differences at each node, in addition to rounding
     eps         accepted as in PyTorch, without effect
     nondet_tol  how much func may change between two calls
@@ -105,7 +105,7 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
         if not report:
             return Finding("VACUOUS", note=ZERO)
         warnings.warn(f"gradcheck: VACUOUS for {', '.join(silent)}: {ZERO}", stacklevel=4)
-    found = worst(row for row in leaves if row.passed)
+    found = worst(leaves)
     return Finding("OK" if found.verdict == "VACUOUS" else found.verdict, found.error)
 
 
@@ -171,7 +171,8 @@ def _apart(func, xs, recorded, moved):
     values = evaluate(nodes(recorded), {x.order: y.data for x, y in moved.items()})
     found = func(*[moved.get(x, x) for x in xs])
     pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(found, recorded)]
-    return max(largest(y - z) if y.shape == z.shape else np.inf for y, z in pairs)
+    apart = [abs(y - z)[np.isfinite(z)] if y.shape == z.shape else np.inf for y, z in pairs]
+    return max(np.max(a, initial=0) for a in apart)
 
 
 def _unrecorded(func, xs, nondet_tol):

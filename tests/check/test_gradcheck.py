@@ -578,6 +578,12 @@ def test_randomness_inside_a_function_is_stochastic(noisy):
         np.random.set_state(saved)
 
 
+def test_a_function_that_is_nan_the_second_time_is_stochastic():
+    calls = count()
+    with pytest.raises(GradcheckError, match="^STOCHASTIC: func changed between two calls"):
+        mg.gradcheck(lambda x: x * (np.nan if next(calls) else 1.0), positive_leaf(3))
+
+
 @pytest.fixture
 def shaky():
     """An op whose forward draws random numbers."""
@@ -784,6 +790,16 @@ def test_a_detached_path_fails(func):
         GradcheckError, match="FAIL: input 0: func depends on it in a way that is not"
     ):
         mg.gradcheck(func, positive_leaf(3))
+
+
+def test_an_input_is_called_by_its_name_or_its_position():
+    x, y = mg.Tensor(np.ones(3), True, name="width"), positive_leaf(3)
+    for func, name in (
+        (lambda c, x, y: x.data * y, "width"),
+        (lambda c, x, y: x * y.data, "input 2"),
+    ):
+        with pytest.raises(GradcheckError, match=f"^FAIL: {name}: func depends on it"):
+            mg.gradcheck(func, (2.0, x, y))
 
 
 def test_a_detached_path_fails_at_zero():
@@ -1080,6 +1096,11 @@ def test_a_rule_that_detaches_passes_gradcheck_and_fails_gradgradcheck(what):
     assert mg.gradcheck(wrong, positive_leaf(3))
     with pytest.raises(GradcheckError, match="FAIL"):
         mg.gradgradcheck(wrong, positive_leaf(3))
+
+
+def test_gradgradcheck_calls_cotangents_so():
+    with pytest.raises(GradcheckError, match="^FAIL: cotangent: func depends on it in a way"):
+        mg.gradgradcheck(op(cube, x=DETACHED["g"]), positive_leaf(3))
 
 
 @pytest.mark.parametrize("what", DETACHED)
