@@ -30,7 +30,8 @@ class Table:
         """The lines of the table, with a rule below the head, below the rows and above sums."""
         rows = self.lines()
         widths = [max(map(len, column)) for column in zip(*rows)]
-        cells = [f"{{:{'>' if i in self.right else '<'}{n}}}" for i, n in enumerate(widths)]
+        sides = [">" if i in self.right else "<" for i in range(len(widths))]
+        cells = [f"{{:{side}{width}}}" for side, width in zip(sides, widths)]  # such as "{:>12}"
         head, *lines = ["  ".join(cells).format(*row).rstrip() for row in rows]
         rule = "-" * (sum(widths) + 2 * len(widths) - 2)
         end = len(lines) - self.sums
