@@ -43,6 +43,16 @@ def test_a_rule_does_not_depend_on_where_its_cotangent_lies_in_memory(error):
     assert first.op == "np_sin" and "gives something else each time it is called" in first.note
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rule_whose_parts_cancel_is_linear_up_to_their_rounding(seed):
+    @op(x=lambda g, out, x, c: g * (c + x) - g * c, c=None)
+    def half_square(x, c):
+        return x * x / 2 + 0 * c
+
+    large = mg.Tensor(np.full(8, 1e6))
+    assert mg.check_graph(np.sum(half_square(positive_leaf(8, seed=seed), large)), seed)
+
+
 @pytest.mark.parametrize("error", [1e-2, 1e-9])
 def test_a_rule_that_is_wrong_for_another_layout_of_its_argument_is_found(error):
     def rule(g, out, x):
