@@ -44,7 +44,7 @@ def check(what, outputs, leaves, settings):
     names = {x.order: ".".join(filter(None, [path(x.scope), x.op.name])) for x in steps if x.args}
     names, rows = numbered(names) | leaf_names(steps), []
     for x, found in findings.items():
-        name = names.get(x.order, x.name or "parameter")  # no op takes a leaf that is an output
+        name = names.get(x.order, x.name or "parameter")  # of a leaf that no op takes
         op = "leaf" if x.is_leaf else x.op.name
         rows.append(Row(name, op, x.shape, x.order, *found[:4]))
     return Report(rows)
