@@ -65,7 +65,7 @@ def described(alone, i, found):
 def unsound(node, i, rng):
     """Why the i-th rule of a node is no valid rule, as the end of a sentence, or None."""
     u = np.broadcast_to(cotangent(rng, node.shape), node.shape)  # read-only
-    v = cotangent(rng, u.shape) * (rng.random(u.shape) < 0.5)
+    v = cotangent(rng, u.shape) * (rng.random(u.shape) < 0.5)  # rules may be wrong where g is 0
     try:
         once, other = ruled(node, i, u), ruled(node, i, v)
     except Exception as error:
@@ -75,7 +75,7 @@ def unsound(node, i, rng):
         return f" must return an array of real numbers, not this type: {kind}"
     for a, b, told in SUMS if np.all(np.isfinite(once)) else []:  # else the verdict will say so
         spaced = np.stack([a * u + b * v] * 2, axis=-1)[..., 0]  # not contiguous in memory
-        whole, parts = ruled(node, i, spaced), a * once + b * other
+        whole, parts = ruled(node, i, spaced), a * once + b * other if b else a * once
         allowed = max(largest(parts), largest(b * v), SMALLEST) * (LINEAR if b else ALIKE)
         if not np.all((abs(whole - parts) <= allowed) | np.isinf(parts)):
             return " ignores g, the cotangent of the result" if alike(once, whole) else told

@@ -163,6 +163,14 @@ def test_what_backward_adds_up_is_compared_at_every_entry(monkeypatch, change):
         mg.gradcheck(lambda x: np.sin(x) * x, x)
 
 
+def test_the_error_of_a_leaf_is_relative(monkeypatch):
+    right = derivatives.grad
+    doubled = lambda *args, **kw: [mg.Tensor(2 * g.data) for g in right(*args, **kw)]  # noqa: E731
+    monkeypatch.setattr(derivatives, "grad", doubled)
+    report = mg.check_graph(1e6 * np.sum(np.sin(positive_leaf(5))))
+    assert report.first_wrong.op == "leaf" and report.first_wrong.error == 1
+
+
 def test_a_way_that_backward_does_not_take_is_missed(monkeypatch):
     """The walk by hand does not ask the engine which tensors want a gradient."""
     a, b = positive_leaf(3), positive_leaf(3, seed=1)
