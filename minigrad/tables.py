@@ -22,40 +22,35 @@ class Table:
         return []
 
     def __str__(self):
-        rows = self.lines()
-        return "\n".join([*(ruled(rows, self.right, self.sums) if rows[1:] else []), *self.notes()])
+        return "\n".join([*self._text(), *self.notes()])
 
     __repr__ = __str__
 
+    def _text(self):
+        """The lines of the table, with a rule below the head, below the rows and above sums."""
+        rows = self.lines()
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        sides = [">" if i in self.right else "<" for i in range(len(widths))]
+        cells = [f"{{:{side}{width}}}" for side, width in zip(sides, widths)]  # such as "{:>12}"
+        head, *lines = ["  ".join(cells).format(*row).rstrip() for row in rows]
+        rule = "-" * (sum(widths) + 2 * len(widths) - 2)
+        end = len(lines) - self.sums
+        return [head, rule, *lines[:end], rule, *lines[end:]] if lines else []
+
     def _repr_html_(self):
-        head, *rows = self.lines()
-        body = [self._row("th", head), *(self._row("td", row) for row in rows)]
-        if self.sums:
-            body[-self.sums] = body[-self.sums].replace("style='", "style='border-top:1px solid;")
-        notes = [f"<p>{escape(note)}</p>" for note in self.notes()]
-        return "".join([*(["<table>", *body, "</table>"] if rows else []), *notes])
-
-    def _row(self, tag, texts):
-        cells = []
-        for i, text in enumerate(texts):
-            side, shown = "right" if i in self.right else "left", escape(text)
-            if text in COLOURS:
-                shown = f"<b style='color:{COLOURS[text]}'>{shown}</b>"
-            cells.append(f"<{tag} style='text-align:{side}'>{shown}</{tag}>")
-        return f"<tr>{''.join(cells)}</tr>"
-
-
-def ruled(rows, right=(), sums=0):
-    """The lines of a table as text, with a rule below the head, below the rows and above sums."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for row in rows:
-        cells = zip(row, widths)
-        padded = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(cells)]
-        lines.append("  ".join(padded).rstrip())
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    end = len(rows) - sums
-    return [lines[0], rule, *lines[1:end], rule, *lines[end:]]
+        rows, html = self.lines(), ""
+        for number, row in enumerate(rows):
+            tag = "td" if number else "th"
+            border = "border-top:1px solid;" if number == len(rows) - self.sums else ""
+            html += "<tr>"
+            for i, text in enumerate(row):
+                side, shown = "right" if i in self.right else "left", escape(text)
+                if text in COLOURS:
+                    shown = f"<b style='color:{COLOURS[text]}'>{shown}</b>"
+                html += f"<{tag} style='{border}text-align:{side}'>{shown}</{tag}>"
+            html += "</tr>"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
+        return (f"<table>{html}</table>" if rows[1:] else "") + notes
 
 
 class Listing(str):

@@ -6,12 +6,13 @@ import warnings
 import numpy as np
 
 from ..array import as_list, data_of, entries_of
-from ..engine import Tensor, grad, wants_gradient
+from ..derivatives import pulled
+from ..engine import Tensor, wants_gradient
 from ..graph import evaluate, nodes
 from ..noise import frozen_noise
 from .graphs import check
 from .numeric import cotangent, largest
-from .rules import alike, source
+from .rules import alike
 from .verdict import FAILING, FUNCTION_DEPTH, Finding, Settings, worst
 
 # Relative distance from the inputs at which func runs again: so near, func is usually defined.
@@ -20,7 +21,7 @@ RATIO = 2.0**6  # long way / short way from there: unrecorded changes grow as mu
 SAME = 2.0**-46  # relative to the largest value: smaller differences are at most 64 roundings
 
 UNRECORDED = "func depends on it in a way that is not recorded: detach, x.data, no_grad()?"
-OWN_RANDOMNESS = "by randomness that minigrad cannot hold fixed (np.random inside func?). Pass rng"
+RANDOM = "by randomness that minigrad cannot hold fixed (np.random inside func?). Pass rng"
 ZERO = (
     "the gradients are 0 at every entry, or too small to tell from rounding. Check at a random "
     "point, in training mode. If func depends on Tensors of its own, not on the inputs it is "
@@ -33,21 +34,13 @@ class GradcheckError(RuntimeError):
 
 
 def gradcheck(
-    func,
-    inputs,
-    *,
-    eps: float = 1e-6,
-    atol: float = 0,
-    rtol: float = 0,
-    raise_exception: bool = True,
-    nondet_tol: float = 0,
-    fast_mode: bool = False,
+    func, inputs, *, eps=1e-6, atol=0, rtol=0, raise_exception=True, nondet_tol=0, fast_mode=False
 ) -> bool:
     """Whether the gradients of func(*inputs) are right, at every entry of every input.
 
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
     inputs      a Tensor, or a tuple of any arguments. Tensors that require a gradient are copied
-                to float64
+                to float64. Errors call them by their names or positions
     atol, rtol  allowed differences at each node, in addition to rounding
     eps         accepted as in PyTorch, without effect
     nondet_tol  how much func may change between two calls
@@ -66,8 +59,7 @@ def gradcheck(
     >>> gradcheck(lambda x: np.log(x) * x, x)
     True
     """
-    finding = examine(func, inputs, nondet_tol, fast_mode, rtol=rtol, atol=atol)
-    return _passed(finding, raise_exception)
+    return _passed(examine(func, inputs, nondet_tol, fast_mode, rtol, atol), raise_exception)
 
 
 def gradgradcheck(
@@ -92,53 +84,46 @@ def _passed(finding, raise_exception):
 @np.errstate(all="ignore")  # the Finding reports inf and nan, so NumPy need not warn
 def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_allowed=False):
     """The Finding of a gradient check; with `zero_allowed` gradients may be 0 at every entry."""
-    own = _own(inputs)
-    xs = {i: x for i, x in enumerate(own) if wants_gradient(x)}
-    if not xs:
-        raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
-    first, again = _outputs(func, own), _outputs(func, own)
-    if not first:
-        raise TypeError("gradcheck: func returned no Tensor of floats.")
-    for i, (y, z) in enumerate(zip(first, again)):
-        if y.shape != z.shape or not np.allclose(y.data, z.data, 0, nondet_tol, equal_nan=True):
-            drawn = next(filter(None, map(source, nodes(first))), OWN_RANDOMNESS)
-            return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {drawn}.")
+    func, xs = _restricted(func, inputs)
+    outputs = func(*xs)
+    for i, y in enumerate(outputs):
         if not np.all(np.isfinite(y.data)):
             return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
     settings = Settings(np.random.default_rng(0), rtol, atol, 0 if fast_mode else FUNCTION_DEPTH)
-    findings = check("gradcheck", nodes([*first, *xs.values()]), first, xs.values(), settings)
-    inputs_of = {x.order: f"input {i}" for i, x in xs.items()}
-    for order, finding in findings.items():
-        if finding.verdict in FAILING:
-            return finding._replace(rule=finding.rule or inputs_of.get(order, ""))
+    report = check("gradcheck", outputs, xs, settings)
+    if wrong := report.first_wrong:
+        note = wrong.note if wrong.rule else f"{wrong.name}: {wrong.note}"
+        return Finding(wrong.verdict, wrong.error, note, wrong.rule)
+    if not _apart(func, xs, outputs, {}) <= nondet_tol:
+        return Finding("STOCHASTIC", np.inf, f"func changed between two calls, {RANDOM}.")
     with contextlib.suppress(Exception):  # whatever func raises outside its domain
-        for i in _unrecorded(func, own, xs, nondet_tol):
-            return Finding("FAIL", np.inf, f"input {i}: {UNRECORDED}")
-    found = worst(findings[x.order] for x in xs.values())
-    silent = [i for i, x in xs.items() if x.size and findings[x.order].verdict == "VACUOUS"]
+        for x in _unrecorded(func, xs, nondet_tol):
+            return Finding("FAIL", np.inf, f"{x.name}: {UNRECORDED}")
+    leaves = report.rows[-len(xs) :]
+    silent = [row.name for row in leaves if row.verdict == "VACUOUS" and 0 not in row.shape]
     if silent and not zero_allowed:
-        if found.verdict == "VACUOUS":
-            return found._replace(note=ZERO)
-        warnings.warn(f"gradcheck: VACUOUS for inputs {silent}: {ZERO}", stacklevel=4)
-    return found if found.verdict != "VACUOUS" else Finding("OK")
+        if not report:
+            return Finding("VACUOUS", note=ZERO)
+        warnings.warn(f"gradcheck: VACUOUS for {', '.join(silent)}: {ZERO}", stacklevel=4)
+    found = worst(leaves)
+    return Finding("OK" if found.verdict == "VACUOUS" else found.verdict, found.error)
 
 
 def examine_second(func, inputs, grad_outputs=None, **settings):
     """The Finding of a check of second derivatives."""
-    inputs = _own(inputs)
+    func, xs = _restricted(func, inputs)
     if grad_outputs is None:
-        rng, outputs = np.random.default_rng(1), filter(wants_gradient, _outputs(func, inputs))
+        rng, outputs = np.random.default_rng(1), filter(wants_gradient, func(*xs))
         grad_outputs = [rng.standard_normal(y.shape) for y in outputs]
-    cotangents = [Tensor(data_of(u), True, dtype=np.float64) for u in as_list(grad_outputs)]
+    us = [Tensor(data_of(u), True, dtype=float, name="cotangent") for u in as_list(grad_outputs)]
 
-    def gradients(*arguments, create_graph=True):
-        own, cotangents = arguments[: len(inputs)], arguments[len(inputs) :]
-        outputs, trained = (list(filter(wants_gradient, t)) for t in (_outputs(func, own), own))
-        found = grad(outputs, trained, cotangents, True, create_graph, allow_unused=True)
-        return tuple(g for g in found if g is not None)
+    def gradients(*tensors, create_graph=True):
+        xs, us = tensors[:n], tensors[n:]
+        return pulled([*filter(wants_gradient, func(*xs))], us, xs, create_graph)
 
-    found = examine(gradients, inputs + cotangents, zero_allowed=True, **settings)
-    plain, recorded = (gradients(*inputs, *cotangents, create_graph=on) for on in (False, True))
+    n, tensors = len(xs), xs + us
+    found = examine(gradients, tensors, zero_allowed=True, **settings)
+    plain, recorded = (gradients(*tensors, create_graph=on) for on in (False, True))
     for i, (a, b) in enumerate(zip(plain, recorded)):
         if found.verdict not in FAILING and not alike(a.data, b.data):
             note = f"gradient {i} differs under create_graph=True: "
@@ -146,53 +131,64 @@ def examine_second(func, inputs, grad_outputs=None, **settings):
     return found
 
 
-def _own(inputs):
-    """Copies of the Tensors among the inputs, in float64 if they require a gradient.
+def _restricted(func, inputs):
+    """(func as a function of the inputs alone that require a gradient, copies of these inputs).
 
-    They are read-only: func must not change them.
+    The function returns the float outputs of func, with the noise held fixed. The copies are in
+    float64, and a copy without a name is called by its position. func must not change its inputs:
+    all arrays are read-only.
     """
+    if not callable(func):
+        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
     own = as_list(inputs)
     for i, x in enumerate(own):
         if isinstance(x, Tensor):
-            dtype = np.float64 if x.requires_grad else None
-            own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, dtype=dtype)
+            kind = {"dtype": np.float64, "name": x.name or f"input {i}"} if x.requires_grad else {}
+            own[i] = Tensor(entries_of(x, "gradcheck"), x.requires_grad, **kind)
             own[i].data.flags.writeable = False
-    return own
+    xs = [*filter(wants_gradient, own)]
+    if not xs:
+        raise ValueError("gradcheck: at least one input must be a Tensor with requires_grad=True.")
+
+    def outputs(*given):
+        given = iter(given)
+        with frozen_noise():
+            found = as_list(func(*[next(given) if wants_gradient(x) else x for x in own]))
+        floats = [y for y in found if isinstance(y, Tensor) and y.dtype.kind == "f"]
+        if not floats or not all(isinstance(y, Tensor) for y in found):
+            raise TypeError(f"gradcheck: func must return Tensors of floats, not {found!r:.60}.")
+        return floats
+
+    return outputs, xs
 
 
-def _outputs(func, arguments):
-    """func's float outputs."""
-    if not callable(func):
-        raise TypeError(f"gradcheck: func must be a function, not {func!r:.60}.")
-    with frozen_noise():
-        outputs = as_list(func(*arguments))
-    if others := [type(y).__name__ for y in outputs if not isinstance(y, Tensor)]:
-        raise TypeError(f"gradcheck: func must return Tensors alone, not {others[0]}.")
-    return [y for y in outputs if y.dtype.kind == "f"]
+def _apart(func, xs, recorded, moved):
+    """The largest difference between func and its recorded graph, both at another point.
+
+    recorded  func(*xs)
+    moved     {one of the xs: the Tensor that takes its place}
+    """
+    values = evaluate(nodes(recorded), {x.order: y.data for x, y in moved.items()})
+    found = func(*[moved.get(x, x) for x in xs])
+    pairs = [(y.data, values.get(z.order, z.data)) for y, z in zip(found, recorded)]
+    apart = [abs(y - z)[np.isfinite(z)] if y.shape == z.shape else np.inf for y, z in pairs]
+    return max(np.max(a, initial=0) for a in apart)
 
 
-def _unrecorded(func, own, xs, nondet_tol):
-    """The positions of inputs on which func depends in a way that it does not record, as by x.data.
+def _unrecorded(func, xs, nondet_tol):
+    """The inputs on which func depends in a way that it does not record, as by x.data.
 
     At a point nearby func is recorded once more. From there each input moves a long and a short
     way, and the values of func are compared with the values of the recorded graph. A dependence
     that is not recorded makes them differ, in proportion to the way.
     """
-    rng, ways = np.random.default_rng(2), {}
-    for i, x in xs.items():
-        ways[i] = AWAY * cotangent(rng, x.shape) * np.where(x.data == 0, 1.0, x.data)
-    base = [Tensor(x.data + ways[i], True) if i in xs else x for i, x in enumerate(own)]
-    recorded = _outputs(func, base)
-    steps, least = nodes(recorded), max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
-
-    def apart(i, step):
-        there = base[i].data + step * ways[i]
-        values = evaluate(steps, {base[i].order: there})
-        found = _outputs(func, [*base[:i], Tensor(there, True), *base[i + 1 :]])
-        return max(largest(y.data - values.get(z.order, z.data)) for y, z in zip(found, recorded))
-
-    def depends(i):
-        long, short = apart(i, 1.0), apart(i, 1 / RATIO)
-        return long > least and 1 / 4 < long / short / RATIO < 4
-
-    return filter(depends, xs)
+    rng = np.random.default_rng(2)
+    ways = [AWAY * cotangent(rng, x.shape) * np.where(x.data == 0, 1.0, x.data) for x in xs]
+    base = [Tensor(x.data + way, True) for x, way in zip(xs, ways)]
+    recorded = func(*base)
+    least = max(nondet_tol, SAME * max(largest(y.data) for y in recorded))
+    for x, near, way in zip(xs, base, ways):
+        moves = ({near: Tensor(near.data + step, True)} for step in (way, way / RATIO))
+        long, short = (_apart(func, base, recorded, moved) for moved in moves)
+        if long > least and 1 / 4 < long / short / RATIO < 4:
+            yield x

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..derivatives import pulled
 from ..engine import Tensor
-from ..graph import copy, depending, program
+from ..graph import copy, depending, nodes, program
 from ..modes import path
 from ..names import leaf_names, numbered
 from .numeric import cotangent, largest
@@ -20,29 +20,34 @@ UNTOLD = "A node on the way is too small to tell from rounding."
 ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sums or broadcasts."
 
 
-def check(what, steps, outputs, leaves, settings):
-    """{order: Finding} of the nodes and the leaves of a graph. The graph does not change.
+def check(what, outputs, leaves, settings):
+    """The Report on the graph of `outputs`, which does not change.
 
     A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
     """
-    copies, findings = copy(steps), {}
-    for x in copies.values():
-        x.data.flags.writeable = False  # no rule may change what it is given
-        x.args = tuple(map(read_only, x.args))
-    wanted = [node for node in steps if node.args and node.requires_grad]
-    for node in progress(wanted, what, "nodes"):
-        findings[node.order] = check_node(copies[node.order], settings)
-    ends, own = ([copies[x.order] for x in tensors] for tensors in (outputs, leaves))
-    seeds = [cotangent(settings.rng, y.shape) for y in ends]
-    for order, finding in findings.items():
-        if finding.verdict in FAILING:  # it becomes a leaf, so that no wrong rule stops backward
-            copies[order].op, copies[order].args = None, ()
-    by_engine = pulled(ends, seeds, own)
-    right = by_rules([*copies.values()], zip(ends, seeds), own)
-    for leaf, given, sums in zip(leaves, by_engine, right):
-        on_way = [findings.get(node.order) for node in depending(steps, [leaf.order])]
-        findings[leaf.order] = compared(given.data, sums, [*filter(None, on_way)])
-    return findings
+    steps, findings = nodes([*outputs, *leaves]), {}
+    copies = copy(steps)
+    for x in copies.values():  # no rule may change what it is given
+        x.data, x.args = read_only(x.data), tuple(map(read_only, x.args))
+    for node in progress([x for x in steps if x.args and x.requires_grad], what, "nodes"):
+        alone = copies[node.order]
+        findings[node] = check_node(alone, settings)
+        if findings[node].verdict in FAILING:  # it becomes a leaf: no wrong rule stops backward
+            alone.op, alone.args = None, ()
+    seeds = {copies[y.order]: cotangent(settings.rng, y.shape) for y in outputs}
+    own = [copies[x.order] for x in leaves]
+    given = pulled([*seeds], [*seeds.values()], own)
+    right = by_rules([*copies.values()], seeds, own)
+    for leaf, x, g in zip(leaves, own, given):
+        on_way = [findings[y] for y in depending(steps, [leaf.order]) if y in findings]
+        findings[leaf] = compared(g.data, right.get(x, np.zeros(x.shape)), on_way)
+    names = {x.order: ".".join(filter(None, [path(x.scope), x.op.name])) for x in steps if x.args}
+    names, rows = numbered(names) | leaf_names(steps), []
+    for x, found in findings.items():
+        name = names.get(x.order, x.name or "parameter")  # of a leaf that no op takes
+        op = "leaf" if x.is_leaf else x.op.name
+        rows.append(Row(name, op, x.shape, x.order, *found[:4]))
+    return Report(rows)
 
 
 def read_only(x):
@@ -50,24 +55,18 @@ def read_only(x):
 
 
 def by_rules(steps, seeds, leaves):
-    """The gradients that the rules give, added up one by one.
+    """{tensor: gradient}: what the rules give, added up one by one, back from the seeds.
 
     No sum begins with zeros, so that arrays have the same layout in memory as in backward. In
     another layout NumPy rounds sums in another way, and some gradients are nothing but rounding.
     """
-    wanted = [leaf.order for leaf in leaves]
-    reached, gradients = {*wanted, *(node.order for node in depending(steps, wanted))}, {}
-
-    def add(x, g):
-        gradients[x.order] = gradients[x.order] + g if x.order in gradients else g
-
-    for y, u in seeds:
-        add(y, u)
-    for node in (node for node in reversed(steps) if node.order in gradients):
-        for i, a in enumerate(node.args):
-            if isinstance(a, Tensor) and a.order in reached and node.op.rules[i]:
-                add(a, ruled(node, i, gradients[node.order]))
-    return [gradients.get(leaf.order, np.zeros(leaf.shape)) for leaf in leaves]
+    gradients, reached = dict(seeds), {*leaves, *depending(steps, [x.order for x in leaves])}
+    for node in reversed(steps):
+        for i, x in enumerate(node.args if node in gradients else ()):
+            if isinstance(x, Tensor) and x in reached and node.op.rules[i]:
+                g = ruled(node, i, gradients[node])
+                gradients[x] = gradients[x] + g if x in gradients else g
+    return gradients
 
 
 def compared(given, right, on_way):
@@ -87,10 +86,9 @@ def compared(given, right, on_way):
         return Finding("FAIL", error, f"{ENGINE} At entry {tuple(map(int, index))} {sides}.")
     if gravest == "KINK":
         return Finding("KINK", error, COMPOSED)
-    if not np.any(given):
-        return Finding("VACUOUS")
-    if any(found.note == TOO_SMALL for found in on_way):
-        return Finding("VACUOUS", note=UNTOLD)
+    untold = UNTOLD if any(found.note == TOO_SMALL for found in on_way) else ""
+    if untold or not np.any(given):
+        return Finding("VACUOUS", note=untold)
     return Finding("OK", error)
 
 
@@ -111,12 +109,4 @@ def check_graph(loss: Tensor, seed=0) -> Report:
     if not leaves:
         hint = "(was it recorded under no_grad()?)"
         raise RuntimeError(f"check_graph: no leaf of this graph has requires_grad=True {hint}.")
-    names = {n.order: ".".join(filter(None, [path(n.scope), n.op.name])) for n in steps if n.args}
-    names = {loss.order: loss.name or "parameter"} | numbered(names) | leaf_names(steps)
-    found = check("check_graph", steps, [loss], leaves, Settings(np.random.default_rng(seed)))
-    tensors, rows = {node.order: node for node in steps}, []
-    for order, (verdict, error, note, rule, *_) in found.items():
-        node = tensors[order]
-        op = node.op.name if node.args else "leaf"
-        rows.append(Row(names[order], op, node.shape, order, verdict, float(error), note, rule))
-    return Report(rows)
+    return check("check_graph", [loss], leaves, Settings(np.random.default_rng(seed)))

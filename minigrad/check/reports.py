@@ -43,8 +43,7 @@ class Report(Table):
         self.rows = rows
 
     def __bool__(self) -> bool:
-        right = any(row.op == "leaf" and row.passed for row in self.rows)
-        return right and self.first_wrong is None
+        return any(row.op == "leaf" and row.passed for row in self.rows) and not self.first_wrong
 
     @property
     def first_wrong(self) -> "Row | None":
@@ -90,10 +89,10 @@ def shown(error):
 
 def progress(items, what, units):
     """Yields the items. After two seconds it prints now and then how far it is."""
-    begin, told = time.monotonic(), 0.0
+    begin, due = time.monotonic(), PATIENCE
     for i, item in enumerate(items):
         passed = time.monotonic() - begin
-        if passed > max(PATIENCE, 2 * told):
-            told = passed
+        if passed > due:
+            due = 2 * passed
             print(f"{what}: {i} of {len(items)} {units}, {passed:.0f} s", file=sys.stderr)
         yield item

@@ -7,14 +7,18 @@ import numpy as np
 
 from ..engine import Tensor, wants_gradient
 from ..graph import evaluate
-from ..modes import path
 from .diagnosis import diagnose
 from .numeric import cotangent, largest
 from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
 
-# Factors a, b: rule(a u + b v) must be a rule(u) + b rule(v) for small, large and negative ones.
-# Products with powers of two are not rounded.
-SUMS = (2.0**-10, 0), (-(2.0**20), 0), (-1, 4)
+# (a, b, text): rule(a u + b v) must be a rule(u) + b rule(v), also for small, large and negative
+# factors. Products with powers of two are not rounded.
+SUMS = [
+    (1, 0, " gives something else each time it is called, as if it drew noise of its own"),
+    (2.0**-10, 0, " is not linear in g: it does not grow in proportion to g"),
+    (-(2.0**20), 0, " is not linear in g: it does not grow in proportion to g"),
+    (-1, 4, " is not linear in g: for a sum it gives something else than for the parts"),
+]
 LINEAR = 1e-9  # relative to results and cotangents: where parts cancel, much rounding is left
 ALIKE = 1e-11  # relative to the largest entry: 1e5 roundings, enough for sums of many entries
 SMALLEST = 1e-290  # smaller results count as this large: below 2e-308 numbers lose digits
@@ -22,11 +26,13 @@ SMALLEST = 1e-290  # smaller results count as this large: below 2e-308 numbers l
 
 def check_node(node, settings):
     """The Finding on the rules of one recorded node."""
-    if drawn := source(node):
-        return Finding("STOCHASTIC", np.inf, f"It changes when it is computed again, {drawn}.")
+    again = evaluate([node], {a.order: a.data for a in node.args if isinstance(a, Tensor)})
+    if not np.array_equal(again[node.order], node.data, equal_nan=True):
+        note = "Its forward draws by itself: give it its noise as an input, a Noise leaf."
+        return Finding("STOCHASTIC", np.inf, note)
     if node.dtype.itemsize < 8:
-        note = f"Its forward makes {node.dtype} of float64: too few digits for a check."
-        return Finding("FAIL", np.inf, f"{note} Keep the dtype of the arguments.")
+        note = f"Its forward makes {node.dtype} of float64, too few digits: keep the dtype."
+        return Finding("FAIL", np.inf, note)
     names, inputs = node.op.names, [i for i, a in enumerate(node.args) if wants_gradient(a)]
     if notes := {i: note for i in inputs if (note := unsound(node, i, settings.rng))}:
         text = ". ".join(f"The rule for {names[i]}{note}" for i, note in notes.items())
@@ -42,11 +48,9 @@ def check_node(node, settings):
     if gravest.verdict not in ("OK", "KINK") and not np.all(np.isfinite(node.data)):
         return Finding("NONFINITE", np.inf, "the value is not finite")
     failing = [i for i in inputs if found[i].verdict in FAILING]
-    if not failing:
-        return gravest
     note = " ".join(described(alone, i, found[i]) for i in failing)
     wrong = [i for i in failing if found[i].verdict == "FAIL"]
-    return gravest._replace(note=note, rule=where(node.op, wrong))
+    return gravest._replace(note=note or gravest.note, rule=where(node.op, wrong))
 
 
 def described(alone, i, found):
@@ -58,45 +62,24 @@ def described(alone, i, found):
     return f"{note} Diagnosis: {cause}." if cause else note
 
 
-def source(node):
-    """Where a node draws random numbers, so that its value changes if it runs again, or None."""
-    given = {a.order: a.data for a in node.args if isinstance(a, Tensor)}
-    again = evaluate([node], given).get(node.order, node.data)
-    if not np.array_equal(again, node.data, equal_nan=True):
-        module = f" in {path(node.scope)}" if node.scope else ""
-        remedy = "Give the op its noise as an input, a Noise leaf"
-        return f"at {node.op.name}{module}: its forward draws by itself. {remedy}"
-    return None
-
-
 def unsound(node, i, rng):
     """Why the i-th rule of a node is no valid rule, as the end of a sentence, or None."""
     u = np.broadcast_to(cotangent(rng, node.shape), node.shape)  # read-only
-    spaced = np.stack([u, u], axis=-1)[..., 0]  # the same numbers, elsewhere in memory
+    v = cotangent(rng, u.shape) * (rng.random(u.shape) < 0.5)  # rules may be wrong where g is 0
     try:
-        once, again = ruled(node, i, u), ruled(node, i, spaced)
+        once, other = ruled(node, i, u), ruled(node, i, v)
     except Exception as error:
         return f": {type(error).__name__}: {error}"
     if type(once) not in (np.ndarray, once.dtype.type) or once.dtype.kind not in "fiub":
         kind = f"{type(once).__name__} of {once.dtype}"
         return f" must return an array of real numbers, not this type: {kind}"
-    if not alike(once, again):
-        return " gives something else each time it is called, as if it drew noise of its own"
-    if not np.all(np.isfinite(once)):
-        return None  # the verdict will say so
-    v = cotangent(rng, u.shape) * (rng.random(u.shape) < 0.5)
-    other = ruled(node, i, v)
-
-    def is_linear(a, b):
-        whole, parts = ruled(node, i, np.asarray(a * u + b * v)), a * once + b * other
-        allowed = LINEAR * max(largest(parts), largest(b * v), SMALLEST)
-        return np.all((abs(whole - parts) <= allowed) | np.isinf(parts))
-
-    if all(is_linear(a, b) for a, b in SUMS):
-        return None
-    if alike(once, ruled(node, i, 2 * u)):
-        return " ignores g, the gradient of the loss by the result"
-    return " is not linear in g: for a sum it gives something else than for the parts"
+    for a, b, told in SUMS if np.all(np.isfinite(once)) else []:  # else the verdict will say so
+        spaced = np.stack([a * u + b * v] * 2, axis=-1)[..., 0]  # not contiguous in memory
+        whole, parts = ruled(node, i, spaced), a * once + b * other if b else a * once
+        allowed = max(largest(parts), largest(b * v), SMALLEST) * (LINEAR if b else ALIKE)
+        if not np.all((abs(whole - parts) <= allowed) | np.isinf(parts)):
+            return " ignores g, the cotangent of the result" if alike(once, whole) else told
+    return None
 
 
 def alike(a, b):

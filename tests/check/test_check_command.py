@@ -279,7 +279,7 @@ def test_a_right_op_is_proved_on_shapes_that_go_wrong(prove, file):
         ),
         (
             define("cubed", "x", "x**3 + np.random.random()", x="3 * g * x * x"),
-            r"STOCHASTIC\n.* at cubed: its forward draws by itself",
+            r"STOCHASTIC\n.* cubed: Its forward draws by itself",
         ),
         (
             define("cubed", "x", "x.fly()", x="g"),

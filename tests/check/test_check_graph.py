@@ -163,6 +163,14 @@ def test_what_backward_adds_up_is_compared_at_every_entry(monkeypatch, change):
         mg.gradcheck(lambda x: np.sin(x) * x, x)
 
 
+def test_the_error_of_a_leaf_is_relative(monkeypatch):
+    right = derivatives.grad
+    doubled = lambda *args, **kw: [mg.Tensor(2 * g.data) for g in right(*args, **kw)]  # noqa: E731
+    monkeypatch.setattr(derivatives, "grad", doubled)
+    report = mg.check_graph(1e6 * np.sum(np.sin(positive_leaf(5))))
+    assert report.first_wrong.op == "leaf" and report.first_wrong.error == 1
+
+
 def test_a_way_that_backward_does_not_take_is_missed(monkeypatch):
     """The walk by hand does not ask the engine which tensors want a gradient."""
     a, b = positive_leaf(3), positive_leaf(3, seed=1)
@@ -178,6 +186,26 @@ def test_a_way_that_backward_does_not_take_is_missed(monkeypatch):
     monkeypatch.setattr(graphs, "copy", forgetful)
     report = mg.check_graph(loss)
     assert [row.verdict for row in report.rows if row.op == "leaf"] == ["FAIL", "OK"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gradient_that_is_nothing_but_rounding_is_right(seed):
+    """Its bits depend on how arrays lie in memory, so no zeros may be added on the way: a node
+    without rules, as the comparison, adds none.
+    """
+    rng = np.random.default_rng(seed)
+    b, (x, c, d) = mg.Tensor(np.zeros(3), True), rng.standard_normal((3, 100, 3))
+    h = x + b
+    loss = np.sum((np.asfortranarray(c) * (h - np.mean(h, axis=0))).T)
+    assert mg.check_graph(loss + np.sum(np.where(h > 100, 1.0, 0.0) * d))
+
+
+def test_a_rule_that_no_gradient_needs_is_not_called():
+    @op(x=lambda g, out, x, y: g * y, y=lambda g, out, x, y: 1 // 0)
+    def times(x, y):
+        return x * y
+
+    assert mg.check_graph(np.sum(times(positive_leaf(3), mg.Tensor(np.ones(3)))))
 
 
 def test_a_gradient_that_is_not_finite_is_no_pass_although_each_rule_is_right():

@@ -36,10 +36,29 @@ def test_a_rule_gives_for_a_sum_of_cotangents_the_sum(name):
     assert any("for a sum it gives something else than for the parts" in note for note in wrongs)
 
 
-def test_a_rule_does_not_depend_on_where_its_cotangent_lies_in_memory():
-    wrong = op(np_sin, x=lambda g, out, x: g * np.cos(x) * (1 + 1e-6 * (not g.flags.contiguous)))
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("factor", [lambda g: g * g / g, lambda g: np.where(g == 0, 1, g)])
+def test_a_rule_is_right_where_its_cotangent_is_0(factor):
+    wrong = op(np_sin, x=lambda g, out, x: factor(g) * np.cos(x))
+    first = mg.check_graph(np.sum(wrong(positive_leaf(60)))).first_wrong
+    assert first.op == "np_sin" and "for a sum it gives something else" in first.note
+
+
+@pytest.mark.parametrize("error", [1e-6, 1e-10])
+def test_a_rule_does_not_depend_on_where_its_cotangent_lies_in_memory(error):
+    wrong = op(np_sin, x=lambda g, out, x: g * np.cos(x) * (1 + error * (not g.flags.contiguous)))
     first = mg.check_graph(np.sum(wrong(positive_leaf(3)))).first_wrong
     assert first.op == "np_sin" and "gives something else each time it is called" in first.note
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rule_whose_parts_cancel_is_linear_up_to_their_rounding(seed):
+    @op(x=lambda g, out, x, c: g * (c + x) - g * c, c=None)
+    def half_square(x, c):
+        return x * x / 2 + 0 * c
+
+    large = mg.Tensor(np.full(8, 1e6))
+    assert mg.check_graph(np.sum(half_square(positive_leaf(8, seed=seed), large)), seed)
 
 
 @pytest.mark.parametrize("error", [1e-2, 1e-9])
