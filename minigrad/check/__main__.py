@@ -16,7 +16,6 @@ blank.
 import argparse
 import ast
 import json
-import math
 import os
 import runpy
 import sys
@@ -40,6 +39,7 @@ from .verdict import FAILING, Finding, worst
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 OPS = tuple(os.path.join(PACKAGE, part) for part in ("ops", "functional", "nn", "vocabulary"))
 NOT_YOURS = "<", PACKAGE, os.path.dirname(os.__file__), os.path.dirname(np.__file__)
+UNTESTED = Finding("VACUOUS", np.nan)
 NO_SAMPLES = """      NO SAMPLES: give the file a table,
           from minigrad.check.samples.case import binary, unary
           samples = {{"{0}": unary({0})}}  # or binary, of two arguments"""
@@ -58,22 +58,21 @@ def prove(name, rows):
 
     The verdict is VACUOUS if all samples are, or if they leave a rule untried.
     """
-    op, given, gravest, wrong = ops.get(name), rows, [], defaultdict(list)
+    op, left, gravest, wrong = ops.get(name), [*rows], [], defaultdict(list)
     if not rows:
         wrong[name].append(NO_SAMPLES.format(name))
-    for proof in "first", "second":
-        found = {sample: _examined(getattr(sample, proof), op) for sample in rows}
-        gravest.append(worst([*found.values()] or [Finding("VACUOUS", math.nan)]))
-        failing = [*FAILING, "VACUOUS"] if gravest[-1].verdict == "VACUOUS" else FAILING
-        rows = [sample for sample in rows if found[sample].verdict not in failing]
-        for sample in [sample for sample in found if sample not in rows]:
-            verdict, _, note, rule, *_ = found[sample]
-            used = rule.split(" ")[0]
-            label = sample.label if proof == "second" else ""
-            text = f"      {sample}: {label}{', '.join(filter(None, [verdict, rule]))}"
-            wrong[used if used in ops else name].append(f"{text}\n          {note}")
-    if op and not wrong and (idle := _untried(op, given)):
-        gravest = [Finding("VACUOUS", math.nan)] * 2
+    for order, proof in enumerate(("first", "second")):
+        found = {sample: _examined(getattr(sample, proof), op) for sample in left}
+        gravest.append(worst([*found.values()] or [UNTESTED]))
+        for sample, (verdict, _, note, rule, *_) in found.items():
+            if verdict in FAILING or gravest[-1].verdict == "VACUOUS":  # then all are VACUOUS
+                left.remove(sample)
+                used = rule.split(" ")[0]
+                what = sample.label * order + ", ".join(filter(None, [verdict, rule]))
+                text = f"      {sample}: {what}\n          {note}"
+                wrong[used if used in ops else name].append(text)
+    if op and not wrong and (idle := _untried(op, rows)):
+        gravest = [UNTESTED, UNTESTED]
         wrong[name].append(f"      {name}: no sample needs the rule for {', '.join(idle)}")
     verdict = "AFFECTED" if wrong and name not in wrong else worst(gravest).verdict
     return Proof(verdict, [finding.error for finding in gravest], wrong)
@@ -98,10 +97,9 @@ def _examined(proof, op):
             warnings.simplefilter("ignore")  # about single inputs with zero gradients
             found = proof()
     except Exception as error:  # then this op fails, and the proofs go on
-        found = Finding("FAIL", math.inf, f"{type(error).__name__}: {error}", _line_of(error))
-    if found.rule or found.verdict != "FAIL" or not op:
-        return found
-    return found._replace(rule=where(op, [i for i, rule in enumerate(op.rules) if rule]))
+        found = Finding("FAIL", np.inf, f"{type(error).__name__}: {error}", _line_of(error))
+    rules = [i for i, rule in enumerate(op.rules) if rule] if op else []
+    return found._replace(rule=found.rule or where(op, rules)) if found.verdict == "FAIL" else found
 
 
 def _line_of(error):
@@ -123,9 +121,9 @@ def prove_table(table):
     print(f"{'op':{width + 8}} cases  first order  second order  verdict     seconds")
     for number, (name, rows) in enumerate(table.items(), 1):
         print(f"{number:3}/{len(table):<3} {name:{width}} {len(rows):5}", end="  ", flush=True)
-        start, (verdict, errors, wrong) = time.perf_counter(), prove(name, rows)
-        seconds = time.perf_counter() - start
-        first, second = map(shown, errors)
+        start = time.perf_counter()
+        verdict, errors, wrong = prove(name, rows)
+        first, second, seconds = *map(shown, errors), time.perf_counter() - start
         print(f"{first:>11}  {second:>12}  {verdict:10} {seconds:8.1f}", flush=True)
         for used, failures in wrong.items():
             others = f"      {len(failures)} samples fail with {used}, whose rule is wrong"

@@ -223,6 +223,22 @@ def test_a_wrong_helper_of_a_forward_is_shown_with_file_and_line(prove, monkeypa
     assert "Traceback" not in printed and "numpy" not in printed
 
 
+@pytest.mark.parametrize(
+    "value, line",
+    [
+        ("np.reshape(x, 7)", "my_ops.py:7, in cubed"),  # in Python code of NumPy
+        ("x * __import__('json').loads('{')", "my_ops.py:7, in cubed"),  # of the standard library
+        ("x", "minigrad/ops/windows.py:\\d+, in "),  # none of your lines, but the sample is wrong
+    ],
+)
+def test_an_error_is_shown_at_your_last_line_or_else_in_an_op(prove, file, value, line):
+    source = define("cubed", "x", value, x="g")
+    if value == "x":
+        source = source.replace("unary(cubed)", "'unfold(x, (5,), (1,), (1,)) | (2, 4)'")
+    _, printed = prove(file(source))
+    assert re.search(rf"FAIL, \S*{line}", printed), printed
+
+
 def test_an_interrupted_proof_has_said_what_was_proved(monkeypatch, capsys):
     right = command.prove
 

@@ -161,12 +161,12 @@ def flat(rows):
 # ---- the shapes that go wrong, in rows of a function {f} whose inputs are drawn by {x} and {y}
 
 UNARY = [
-    "{f}(x) | {x}(2, 3); {x}(); {x}(1,); {x}(2, 1, 2); {x}(0, 3)",
+    "{op}: {f}(x) | {x}(2, 3); {x}(); {x}(1,); {x}(2, 1, 2); {x}(0, 3)",
     "{f}(x.T[::-1, ::2]) | {x}(5, 2)",  # keeps more than half the entries, so both signs
     "{f}(np.broadcast_to(x, (2, 3))) | {x}(3,)",
 ]
 BINARY = [
-    "{f}(x, y) | {x}(2, 3), {y}(2, 3); {x}(), {y}(); {x}(2, 3), {y}(); {x}(), {y}(2, 3)",
+    "{op}: {f}(x, y) | {x}(2, 3), {y}(2, 3); {x}(), {y}(); {x}(2, 3), {y}(); {x}(), {y}(2, 3)",
     "{f}(x, y) | {x}(2, 3), {y}(3,); {x}(3,), {y}(2, 3); {x}(2, 1), {y}(1, 3); {x}(1, 1), {y}(3,)",
     "{f}(x, y) | {x}(2, 1, 2), {y}(3, 1); {x}(1,), {y}(2, 1, 1); {x}(1, 2), {y}(1, 2)",
     "{f}(x, y) | {x}(0,), {y}(0,); {x}(0, 3), {y}(3,); {x}(1,), {y}(0,)",
@@ -174,7 +174,7 @@ BINARY = [
     "{f}(x, {number}); {f}({number}, x) | {x}(2, 2)",
 ]
 SEVERAL = [
-    "{f}(x); {f}(x, axis=0); {f}(x, axis=-1); {f}(x, keepdims=True) | {x}(2, 3)",
+    "{op}: {f}(x); {f}(x, axis=0); {f}(x, axis=-1); {f}(x, keepdims=True) | {x}(2, 3)",
     "{f}(x, axis=1, keepdims=True) | {x}(2, 3); {x}(2, 2); {x}(2, 2, 2)",
     "{f}(x, axis=(0, 2)); {f}(x, axis=(-1, 0), keepdims=True) | {x}(2, 3, 2)",
     "{f}(x, axis=(0, 1, 2)) | {x}(2, 1, 2)",
@@ -183,7 +183,7 @@ SEVERAL = [
 ]
 SINGLE = ["{f}(x) | {x}(); {x}(1,)", "{f}(x, axis=1) | {x}(0, 2)"]
 ALONG = [
-    "{f}(x); {f}(x, axis=0) | {x}(2, 3); {x}(2, 2, 2)",
+    "{op}: {f}(x); {f}(x, axis=0) | {x}(2, 3); {x}(2, 2, 2)",
     "{f}(x, axis=1); {f}(x, axis=-2) | {x}(2, 3, 2); {x}(2, 2, 2, 1)",
     "{f}(x) | {x}(3,); {x}(0, 3)",
     "{f}(x.T[::-1]) | {x}(3, 2)",
@@ -194,10 +194,8 @@ def _swept(rows, f, x="", y="", number=3.1):
     """The samples of these rows for f, the text of a function, or a function."""
     name, known = _named(f)
     known = {name: [function] for name, function in known.items()}
-    rows = [row.format(f=name, x=x, y=y, number=number) for row in rows]
-    found = flat([cases(row, **known) for row in rows])
-    found[0].op = name.split(".")[-1]
-    return found
+    given = {"op": name.split(".")[-1], "f": name, "x": x, "y": y, "number": number}
+    return flat([cases(row.format(**given), **known) for row in rows])
 
 
 def _named(f):

@@ -63,7 +63,8 @@ class Noisy(Sample):
         found = expectation(np.stack([y, y * y]), order=4).value.data
         right = np.stack([mean, mean * mean + self.variance(x)]).data
         i = np.argmax(abs(found - right))
-        note = f"the mean or mean square is {found.flat[i]:.6g}, not {right.flat[i]:.6g}"
+        which = ["mean", "mean square"][i // y.size]
+        note = f"the {which} of an entry is {found.flat[i]:.6g}, not {right.flat[i]:.6g}"
         error = np.max(abs(found - right)) / np.max(abs(right))
         verdict = "OK" if error <= 1e-12 else "FAIL"  # rounding, of a sum over all outcomes
         return Finding(verdict, error, note, "expectation")
@@ -79,10 +80,9 @@ def dropping(function, **rest):
     """Both scalings of a function that sets entries to 0. At the rate 0.5, kept and dropped entries
     would look the same.
     """
-    inverted, classic = {"p": 0.3, "scaling": "inverted"}, {"p": 0.8, "scaling": "classic"}
     return [
-        noise(function, inverted, lambda x: 0.3 / 0.7 * x * x, **rest),
-        noise(function, classic, lambda x: 0.8 * 0.2 * x * x, **rest),
+        noise(function, {"p": 0.3, "scaling": "inverted"}, lambda x: 0.3 / 0.7 * x * x, **rest),
+        noise(function, {"p": 0.8, "scaling": "classic"}, lambda x: 0.8 * 0.2 * x * x, **rest),
     ]
 
 
@@ -101,7 +101,6 @@ def added(std):
 
 
 SHARED = {"p": 0.3, "share": -1}
-IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 
 noisy = {
     "dropout": [
@@ -110,7 +109,7 @@ noisy = {
         noise(F.dropout, SHARED, lambda x: 0.3 / 0.7 * x * x, small=(8, 2), shared=(1,)),
     ],
     "dropout1d": dropping(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
-    "dropout2d": dropping(F.dropout2d, **IMAGES),
+    "dropout2d": dropping(F.dropout2d, small=(2, 3, 2, 1), large=(64, 64, 4, 2), shared=(2, 3)),
     "drop_path": dropping(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
     "drop_connect": dropping(F.drop_connect),
     "alpha_dropout": [alpha(0.1), alpha(0.8)],
