@@ -80,10 +80,10 @@ def prove(name, rows):
 
 def _untried(op, rows):
     """The names of the arguments of an op whose rules no sample needs."""
-    last, tried = len(op.names) - 1, set()
+    tried = set()
     for node in (node for sample in rows for node in sample.graph()):
         if node.args and node.op.name == op.name:
-            tried |= {min(i, last) for i, x in enumerate(node.args) if wants_gradient(x)}
+            tried |= {i for i, x in enumerate(node.args) if wants_gradient(x)}
     return [name for i, name in enumerate(op.names) if op.rules[i] and i not in tried]
 
 
