@@ -13,6 +13,8 @@ from minigrad.array import data_of
 from minigrad.check import __main__ as command
 from minigrad.check.__main__ import main
 from minigrad.check.samples import noisy, samples
+from minigrad.check.samples.dropout import Noisy
+from minigrad.noise import Bernoulli, Noise
 
 
 @pytest.fixture(autouse=True)
@@ -423,6 +425,16 @@ def test_a_law_of_ones_own_is_proved_with_its_function(prove, file, right, wrong
     assert row(printed, "uniform_noise")[3] == ("FAIL" if right else "OK")
     assert re.search(f"^      0.5 to 1.5: FAIL, {told}", printed, re.M | re.S) or not told, printed
     assert status == bool(right)
+
+
+def test_a_result_that_is_nan_in_a_rare_outcome_is_wrong():
+    def dropped(x, training):
+        kept = Noise(Bernoulli(0.7), x.shape, x.dtype)
+        return x * kept / 0.7 * (np.max(kept) / np.max(kept)) if training else x
+
+    rare = Noisy("nan if all are dropped", dropped, lambda x: 0.3 / 0.7 * x * x, small=(4,))
+    found = command.prove("dropped", [rare])
+    assert found.verdict == "FAIL" and "the mean of an entry is nan" in found.wrong["dropped"][0]
 
 
 def test_a_file_without_ops_is_an_error(file, capsys):
