@@ -428,11 +428,14 @@ def test_a_law_of_ones_own_is_proved_with_its_function(prove, file, right, wrong
 
 
 def test_a_result_that_is_nan_in_a_rare_outcome_is_wrong():
-    def dropped(x, training):
-        kept = Noise(Bernoulli(0.7), x.shape, x.dtype)
-        return x * kept / 0.7 * (np.max(kept) / np.max(kept)) if training else x
+    @registry.op(kind="random", mask=None, x=lambda g, out, x, mask: g * mask / 0.7)
+    def dropped(x, mask):
+        return x * mask / 0.7 if np.any(mask) else np.nan * x
 
-    rare = Noisy("nan if all are dropped", dropped, lambda x: 0.3 / 0.7 * x * x, small=(4,))
+    def noisy(x, training):
+        return dropped(x, Noise(Bernoulli(0.7), x.shape, bool)) if training else x
+
+    rare = Noisy("nan if all are dropped", noisy, lambda x: 0.3 / 0.7 * x * x, small=(4,))
     found = command.prove("dropped", [rare])
     assert found.verdict == "FAIL" and "the mean of an entry is nan" in found.wrong["dropped"][0]
 
