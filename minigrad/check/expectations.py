@@ -97,17 +97,14 @@ def _outcomes(noises, order):
     for noise in noises:
         law = noise.distribution
         if law.outcomes is None:
-            raise TypeError(
-                f"expectation: {law!r} noise cannot list its outcomes. "
-                "Give its law a method outcomes(order) -> (values, probabilities)."
-            )
+            remedy = "Give its law a method outcomes(order) -> (values, probabilities)."
+            raise TypeError(f"expectation: {law!r} noise cannot list its outcomes. {remedy}")
         entries += noise.size * [np.transpose(law.outcomes(order)).tolist()]
     bits = sum(math.log2(len(pairs)) for pairs in entries)
     if bits > math.log2(MOST_OUTCOMES):
-        raise ValueError(
-            f"expectation: at least 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are "
-            "enumerated. Use a smaller batch, or average many resample(loss)."
-        )
+        counts = f"at least 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are enumerated"
+        remedy = "Use a smaller batch, or average many resample(loss)."
+        raise ValueError(f"expectation: {counts}. {remedy}")
     every = [*itertools.product(*entries)]
     values, probabilities = np.array(every).reshape(len(every), len(entries), 2).T
     parts = np.split(values, np.cumsum([noise.size for noise in noises]))
