@@ -40,7 +40,8 @@ class Expectation(Table):
 
 
 def _in_one_line(array):
-    return " ".join(np.array2string(array, precision=6, threshold=6, edgeitems=1).split())
+    ends = 2 if array.ndim < 2 else 1
+    return " ".join(np.array2string(array, precision=6, threshold=6, edgeitems=ends).split())
 
 
 def expectation(loss: Tensor, order=8) -> Expectation:
