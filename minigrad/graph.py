@@ -124,7 +124,7 @@ def copy(nodes, dtype=np.float64, values=None, known=()):
             copies[node.order] = Tensor(
                 values.get(node.order, node.data),
                 node.requires_grad,
-                dtype=dtype if is_float else None,
+                dtype=dtype if is_float else node.dtype,
                 name=node.name,
             )
             copies[node.order].flags = node.flags

@@ -40,8 +40,8 @@ class Expectation(Table):
 
 
 def _in_one_line(array):
-    few = {"threshold": 6, "edgeitems": 2 if array.ndim < 2 else 1}
-    return " ".join(np.array2string(array, precision=6, **few).split())
+    ends = 2 if array.ndim < 2 else 1
+    return " ".join(np.array2string(array, precision=6, threshold=6, edgeitems=ends).split())
 
 
 def expectation(loss: Tensor, order=8) -> Expectation:
@@ -75,42 +75,39 @@ def expectation(loss: Tensor, order=8) -> Expectation:
     """
     nodes = program("expectation", loss)
     noises = [node for node in nodes if isinstance(node, Noise)]
-    outcomes = _outcomes(noises, order)
     leaves = [n for n in nodes if n.is_leaf and n.requires_grad and not isinstance(n, Noise)]
     leaves = leaves if loss.size == 1 else []
+    drawn, probabilities = _outcomes(noises, order)
     known = copy(nodes)  # in float64
-    random = [*noises, *depending(nodes, [n.order for n in noises])]  # runs for each outcome
+    random = [*noises, *depending(nodes, drawn)]  # runs for each outcome
     totals = [0.0] * (1 + len(leaves))
-    for values, probability in progress(outcomes, "expectation", "outcomes"):
+    for i, probability in enumerate(progress(probabilities, "expectation", "outcomes")):
+        values = {number: arrays[..., i] for number, arrays in drawn.items()}
         copies = copy(random, values=values, known=known)
         out = copies[loss.order]
         parts = [out, *pulled(out, None, [copies[leaf.order] for leaf in leaves])]
         totals = [total + probability * part.data for total, part in zip(totals, parts)]
     value, *gradients = map(constant, totals)
     found = dict(zip(leaves, gradients)) if loss.size == 1 else None
-    return Expectation(value, found, len(outcomes), leaf_names(nodes))
+    return Expectation(value, found, len(probabilities), leaf_names(nodes))
 
 
 def _outcomes(noises, order):
-    """Every outcome of all noise: [({order of a leaf: its array}, probability)]."""
-    each, bits = [({}, 1.0)], 0.0
+    """({order of a noise: its arrays in all outcomes, along the last axis}, the probabilities)."""
+    entries = []  # of all noise: the pairs [value, probability] of each
     for noise in noises:
         law = noise.distribution
         if law.outcomes is None:
-            raise TypeError(
-                f"expectation: {law!r} noise cannot list its outcomes. "
-                "Give its law a method outcomes(order) -> (values, probabilities)."
-            )
-        values, probabilities = map(np.asarray, law.outcomes(order))
-        bits += noise.size * math.log2(len(values))
-        if bits > math.log2(MOST_OUTCOMES):
-            raise ValueError(
-                f"expectation: at least 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are "
-                "enumerated. Use a smaller batch, or average many resample(loss)."
-            )
-        values = values.astype(np.float64 if noise.dtype.kind == "f" else noise.dtype)
-        picks = [[*pick] for pick in itertools.product(range(len(values)), repeat=noise.size)]
-        arrays = [{noise.order: values[pick].reshape(noise.shape)} for pick in picks]
-        own = [(a, probabilities[pick].prod()) for a, pick in zip(arrays, picks)]
-        each = [(a | b, p * q) for (a, p), (b, q) in itertools.product(each, own)]
-    return each
+            remedy = "Give its law a method outcomes(order) -> (values, probabilities)."
+            raise TypeError(f"expectation: {law!r} noise cannot list its outcomes. {remedy}")
+        entries += noise.size * [np.transpose(law.outcomes(order)).tolist()]
+    bits = sum(math.log2(len(pairs)) for pairs in entries)
+    if bits > math.log2(MOST_OUTCOMES):
+        counts = f"at least 2^{bits:,.0f} outcomes, but at most {MOST_OUTCOMES:,} are enumerated"
+        remedy = "Use a smaller batch, or average many resample(loss)."
+        raise ValueError(f"expectation: {counts}. {remedy}")
+    every = [*itertools.product(*entries)]
+    values, probabilities = np.array(every).reshape(len(every), len(entries), 2).T
+    parts = np.split(values, np.cumsum([noise.size for noise in noises]))
+    drawn = {n.order: part.reshape(*n.shape, len(every)) for n, part in zip(noises, parts)}
+    return drawn, np.prod(probabilities, axis=0)

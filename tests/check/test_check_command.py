@@ -13,6 +13,8 @@ from minigrad.array import data_of
 from minigrad.check import __main__ as command
 from minigrad.check.__main__ import main
 from minigrad.check.samples import noisy, samples
+from minigrad.check.samples.dropout import Noisy
+from minigrad.noise import Bernoulli, Noise
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +112,7 @@ def test_a_stochastic_op_whose_noise_breaks_its_law_is_named(prove, monkeypatch)
 
 
 def test_as_a_command_it_ends_with_status_0_and_warns_of_nothing():
-    done = python("-W", "always", "-m", "minigrad.check", "add", "tanh")
+    done = python("-W", "always", "-m", "minigrad.check", "add", "maximum")  # a zero gradient
     assert done.stderr == b""
     assert b"2 of 2 proved" in done.stdout
 
@@ -221,6 +223,22 @@ def test_a_wrong_helper_of_a_forward_is_shown_with_file_and_line(prove, monkeypa
     assert status == 1 and row(printed, "tanh")[3] == "OK"
     assert f"FAIL, {line}\n          ValueError: convolve of " in printed
     assert "Traceback" not in printed and "numpy" not in printed
+
+
+@pytest.mark.parametrize(
+    "value, line",
+    [
+        ("np.reshape(x, 7)", "my_ops.py:7, in cubed"),  # in Python code of NumPy
+        ("x * __import__('json').loads('{')", "my_ops.py:7, in cubed"),  # of the standard library
+        ("x", "minigrad/ops/windows.py:\\d+, in "),  # none of your lines, but the sample is wrong
+    ],
+)
+def test_an_error_is_shown_at_your_last_line_or_else_in_an_op(prove, file, value, line):
+    source = define("cubed", "x", value, x="g")
+    if value == "x":
+        source = source.replace("unary(cubed)", "'unfold(x, (5,), (1,), (1,)) | (2, 4)'")
+    _, printed = prove(file(source))
+    assert re.search(rf"FAIL, \S*{line}", printed), printed
 
 
 def test_an_interrupted_proof_has_said_what_was_proved(monkeypatch, capsys):
@@ -407,6 +425,19 @@ def test_a_law_of_ones_own_is_proved_with_its_function(prove, file, right, wrong
     assert row(printed, "uniform_noise")[3] == ("FAIL" if right else "OK")
     assert re.search(f"^      0.5 to 1.5: FAIL, {told}", printed, re.M | re.S) or not told, printed
     assert status == bool(right)
+
+
+def test_a_result_that_is_nan_in_a_rare_outcome_is_wrong():
+    @registry.op(kind="random", mask=None, x=lambda g, out, x, mask: g * mask / 0.7)
+    def dropped(x, mask):
+        return x * mask / 0.7 if np.any(mask) else np.nan * x
+
+    def noisy(x, training):
+        return dropped(x, Noise(Bernoulli(0.7), x.shape, bool)) if training else x
+
+    rare = Noisy("nan if all are dropped", noisy, lambda x: 0.3 / 0.7 * x * x, small=(4,))
+    found = command.prove("dropped", [rare])
+    assert found.verdict == "FAIL" and "the mean of an entry is nan" in found.wrong["dropped"][0]
 
 
 def test_a_file_without_ops_is_an_error(file, capsys):

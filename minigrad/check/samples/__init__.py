@@ -27,10 +27,8 @@ branch there. At a kink a valid subgradient passes, as KINK.
 
 from importlib import import_module
 
-import numpy as np
-
-from ...engine import Tensor
 from .case import flat
+from .case import tensors as tensors
 from .dropout import noisy
 
 FILES = "elementwise reductions shaping indexing linalg windows losses penalties dropout vocabulary"
@@ -46,8 +44,3 @@ def table():
     for name, rows in samples.items():
         for sample in rows:
             yield f"{name}: {sample.name}", name, sample, sample.inputs()
-
-
-def tensors(inputs, dtype=np.float64):
-    """Leaves that require gradients."""
-    return [Tensor(x, True, dtype=dtype) for x in inputs]

@@ -12,6 +12,10 @@ import numpy as np
 from ... import functional as F
 from ... import ops, vocabulary
 from ...engine import Tensor
+from ...graph import nodes
+from ..functions import examine, examine_second
+from ..proximal import check_prox
+from ..verdict import FAILING, worst
 
 WHOLE = 0.0, 1.0, 1.0  # entries of drawn inputs: rules may branch at 0, at 1 and at equal entries
 
@@ -24,10 +28,11 @@ class Sample:
     np, F, Tensor, every op by its name, and the settings. The name of the sample is its row in the
     table: "np.roll(x, k) | (2, 3) | k=1". Failures print it; it seeds random inputs.
 
-    op  the name of its op. None: the op of the sample before it in the table
+    op     the name of its op. None: the op of the sample before it in the table
+    label  what failures call the second proof
     """
 
-    op = None
+    op, label = None, "second derivatives: "
 
     def __init__(self, call, given, **settings):
         self.code, self.given, self.settings = compile(call, "<sample>", "eval"), given, settings
@@ -44,8 +49,31 @@ class Sample:
         """The value for these inputs: Tensors or, where NumPy has the function, arrays."""
         return eval(self.code, globals() | OPS | self.settings | dict(zip("xyzw", xs), xs=xs))
 
+    def graph(self):
+        """The nodes that the call records."""
+        return nodes(self.call(*tensors(self.inputs())))
+
+    def first(self):
+        """The Finding on first derivatives, and on the proximal operators of penalties."""
+        inputs = tensors(self.inputs())
+        found = [examine(self.call, inputs)]
+        for node in self.graph():
+            if node.args and node.op.kind == "penalty":
+                found += check_prox(node)
+        is_empty = not any(x.size for x in inputs)  # then a right result proves nothing
+        return worst(finding for finding in found if finding.verdict in FAILING or not is_empty)
+
+    def second(self):
+        """The Finding on second derivatives of sin(call): sin gives them to linear ops too."""
+        return examine_second(lambda *xs: np.sin(self.call(*xs)), tensors(self.inputs()))
+
     def __repr__(self):
         return self.name
+
+
+def tensors(inputs, dtype=np.float64):
+    """Leaves that require gradients."""
+    return [Tensor(x, True, dtype=dtype) for x in inputs]
 
 
 # ---- how inputs are drawn
@@ -133,12 +161,12 @@ def flat(rows):
 # ---- the shapes that go wrong, in rows of a function {f} whose inputs are drawn by {x} and {y}
 
 UNARY = [
-    "{f}(x) | {x}(2, 3); {x}(); {x}(1,); {x}(2, 1, 2); {x}(0, 3)",
+    "{op}: {f}(x) | {x}(2, 3); {x}(); {x}(1,); {x}(2, 1, 2); {x}(0, 3)",
     "{f}(x.T[::-1, ::2]) | {x}(5, 2)",  # keeps more than half the entries, so both signs
     "{f}(np.broadcast_to(x, (2, 3))) | {x}(3,)",
 ]
 BINARY = [
-    "{f}(x, y) | {x}(2, 3), {y}(2, 3); {x}(), {y}(); {x}(2, 3), {y}(); {x}(), {y}(2, 3)",
+    "{op}: {f}(x, y) | {x}(2, 3), {y}(2, 3); {x}(), {y}(); {x}(2, 3), {y}(); {x}(), {y}(2, 3)",
     "{f}(x, y) | {x}(2, 3), {y}(3,); {x}(3,), {y}(2, 3); {x}(2, 1), {y}(1, 3); {x}(1, 1), {y}(3,)",
     "{f}(x, y) | {x}(2, 1, 2), {y}(3, 1); {x}(1,), {y}(2, 1, 1); {x}(1, 2), {y}(1, 2)",
     "{f}(x, y) | {x}(0,), {y}(0,); {x}(0, 3), {y}(3,); {x}(1,), {y}(0,)",
@@ -146,7 +174,7 @@ BINARY = [
     "{f}(x, {number}); {f}({number}, x) | {x}(2, 2)",
 ]
 SEVERAL = [
-    "{f}(x); {f}(x, axis=0); {f}(x, axis=-1); {f}(x, keepdims=True) | {x}(2, 3)",
+    "{op}: {f}(x); {f}(x, axis=0); {f}(x, axis=-1); {f}(x, keepdims=True) | {x}(2, 3)",
     "{f}(x, axis=1, keepdims=True) | {x}(2, 3); {x}(2, 2); {x}(2, 2, 2)",
     "{f}(x, axis=(0, 2)); {f}(x, axis=(-1, 0), keepdims=True) | {x}(2, 3, 2)",
     "{f}(x, axis=(0, 1, 2)) | {x}(2, 1, 2)",
@@ -155,7 +183,7 @@ SEVERAL = [
 ]
 SINGLE = ["{f}(x) | {x}(); {x}(1,)", "{f}(x, axis=1) | {x}(0, 2)"]
 ALONG = [
-    "{f}(x); {f}(x, axis=0) | {x}(2, 3); {x}(2, 2, 2)",
+    "{op}: {f}(x); {f}(x, axis=0) | {x}(2, 3); {x}(2, 2, 2)",
     "{f}(x, axis=1); {f}(x, axis=-2) | {x}(2, 3, 2); {x}(2, 2, 2, 1)",
     "{f}(x) | {x}(3,); {x}(0, 3)",
     "{f}(x.T[::-1]) | {x}(3, 2)",
@@ -166,10 +194,8 @@ def _swept(rows, f, x="", y="", number=3.1):
     """The samples of these rows for f, the text of a function, or a function."""
     name, known = _named(f)
     known = {name: [function] for name, function in known.items()}
-    rows = [row.format(f=name, x=x, y=y, number=number) for row in rows]
-    found = flat([cases(row, **known) for row in rows])
-    found[0].op = name.split(".")[-1]
-    return found
+    given = {"op": name.split(".")[-1], "f": name, "x": x, "y": y, "number": number}
+    return flat([cases(row.format(**given), **known) for row in rows])
 
 
 def _named(f):

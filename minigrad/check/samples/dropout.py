@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from ... import functional as F
-from .case import cases
+from ...engine import Tensor
+from ..expectations import expectation
+from ..noise import check_noise
+from ..verdict import Finding
+from .case import Sample, cases
 
 SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in ("inverted", "classic")]
 NOTHING = [(1, "inverted"), (1, "classic"), (0.2,)]
@@ -18,12 +24,12 @@ samples = [
 ]
 
 
-@dataclass(eq=False)
-class Noisy:
+@dataclass(eq=False, repr=False)
+class Noisy(Sample):
     """A function of x and `training` that draws noise, and its variance and mean, functions of x.
 
     Both are over the noise, for each entry of the result. Without `mean`, the mean is the function
-    in evaluation.
+    in evaluation. The first proof is the gradient with the noise held fixed.
     """
 
     name: str  # its settings, as failures print them
@@ -33,12 +39,35 @@ class Noisy:
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
     large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
+    label = ""
 
     def __post_init__(self):
-        self.mean = self.mean or (lambda x: self.function(x, training=False))
+        self.mean = self.mean or partial(self.function, training=False)
+
+    def inputs(self):
+        return [np.random.default_rng(0).standard_normal((100, *self.small[1:]))]
 
     def call(self, x):
         return self.function(x, training=True)
+
+    def second(self):
+        """The Finding on the law of the noise, and on the exact mean and variance of the results.
+
+        The expectations of the results and of their squares are compared with the formulas.
+        """
+        report = check_noise(self.call, self.large, shared=self.shared, mean=self.mean)
+        if not report:
+            return Finding("FAIL", np.inf, report.verdict(), "law of the noise")
+        x = Tensor(np.random.default_rng(0).standard_normal(self.small), True)
+        y, mean = self.call(x), self.mean(x)
+        found = expectation(np.stack([y, y * y]), order=4).value.data
+        right = np.stack([mean, mean * mean + self.variance(x)]).data
+        apart = abs(found - right) / np.max(abs(right))
+        wrong = ~(apart <= 1e-12)  # beyond rounding, of a sum over all outcomes; nan is wrong
+        i = np.argmax(wrong)  # the first wrong entry
+        which = ["mean", "mean square"][i // y.size]
+        note = f"the {which} of an entry is {found.flat[i]:.10g}, not {right.flat[i]:.10g}"
+        return Finding("FAIL" if np.any(wrong) else "OK", np.max(apart), note, "expectation")
 
 
 def noise(function, settings, variance, **rest):
@@ -51,10 +80,9 @@ def dropping(function, **rest):
     """Both scalings of a function that sets entries to 0. At the rate 0.5, kept and dropped entries
     would look the same.
     """
-    inverted, classic = {"p": 0.3, "scaling": "inverted"}, {"p": 0.8, "scaling": "classic"}
     return [
-        noise(function, inverted, lambda x: 0.3 / 0.7 * x * x, **rest),
-        noise(function, classic, lambda x: 0.8 * 0.2 * x * x, **rest),
+        noise(function, {"p": 0.3, "scaling": "inverted"}, lambda x: 0.3 / 0.7 * x * x, **rest),
+        noise(function, {"p": 0.8, "scaling": "classic"}, lambda x: 0.8 * 0.2 * x * x, **rest),
     ]
 
 
@@ -73,7 +101,6 @@ def added(std):
 
 
 SHARED = {"p": 0.3, "share": -1}
-IMAGES = {"small": (2, 3, 2, 1), "large": (64, 64, 4, 2), "shared": (2, 3)}
 
 noisy = {
     "dropout": [
@@ -82,7 +109,7 @@ noisy = {
         noise(F.dropout, SHARED, lambda x: 0.3 / 0.7 * x * x, small=(8, 2), shared=(1,)),
     ],
     "dropout1d": dropping(F.dropout1d, small=(2, 3, 2), large=(64, 64, 8), shared=(2,)),
-    "dropout2d": dropping(F.dropout2d, **IMAGES),
+    "dropout2d": dropping(F.dropout2d, small=(2, 3, 2, 1), large=(64, 64, 4, 2), shared=(2, 3)),
     "drop_path": dropping(F.drop_path, small=(6, 2), large=(4096, 8), shared=(1,)),
     "drop_connect": dropping(F.drop_connect),
     "alpha_dropout": [alpha(0.1), alpha(0.8)],
