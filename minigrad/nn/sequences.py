@@ -15,15 +15,15 @@ from ..registry import composition
 from ..types import Operand
 from .dropout import Dropout
 from .initialisers import glorot_uniform, normal, zeros
-from .layers import Linear
-from .module import Layer, Module
+from .layers import Function, Layer, Linear
+from .module import Module
 from .norms import LayerNorm
 
 __all__ = ["Embedding", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"]
 __all__ += ["MultiheadAttention", "TransformerEncoderLayer"]
 
 
-class Embedding(Layer):
+class Embedding(Function, of=F.embedding):
     """A row of weight (num_embeddings, embedding_dim) for each whole number in x (...).
 
     The result is (..., embedding_dim).
@@ -41,11 +41,7 @@ class Embedding(Layer):
         shape = num_embeddings, embedding_dim
         self.add_parameters(shape, {"weight": shape}, {}, {"init": normal} | settings)
         if padding_idx is not None:
-            self.weight.data[self.checked(padding_row, padding_idx, num_embeddings)] = 0
-
-    def forward(self, x: Operand) -> Tensor:
-        """The rows of weight for the whole numbers x (...): (..., embedding_dim)."""
-        return F.embedding(x, self.weight, self.padding_idx)
+            self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
 
 
 # ------------------------------------------------------------------------------ recurrent networks
