@@ -464,8 +464,8 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Any:
         """x, through the first module, then the second one, and so on."""
-        for name in self._order:
-            x = vars(self)[name](x)
+        for part in self:
+            x = part(x)
         return x
 
     def append(self, module) -> "Self":

@@ -493,6 +493,7 @@ def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
     expected = "(in_features: int, out_features: int, bias=True, **settings: Any)"
     assert str(inspect.signature(nn.Linear)) == expected
     assert str(inspect.signature(nn.Dropout)).startswith("(p: float = 0.5, *, ")
+    assert str(inspect.signature(nn.ModuleDict)) == "(entries=())"
 
 
 @pytest.mark.parametrize(
@@ -1625,3 +1626,24 @@ def test_functions_are_in_the_repr_of_a_sequential():
 def test_more_settings_that_make_no_sense_are_named(make, error, told):
     with pytest.raises(error, match=told):
         make()
+
+
+def test_the_errors_of_constructors_name_each_class_on_the_way():
+    class Net(nn.Module):
+        def __init__(self, width):
+            self.layers = [nn.Linear(2, width)]
+
+    with pytest.raises(ValueError, match="^Net: Linear: out_features must be a whole number >= 1"):
+        Net(0)
+
+
+def test_a_call_may_replace_settings_of_a_layer_of_a_function():
+    x, layer = np.random.default_rng(0).standard_normal((2, 3)), nn.Softmax()
+    assert np.array_equal(layer(x, axis=0), F.softmax(x, 0))
+    assert np.array_equal(layer(x), F.softmax(x)) and repr(layer) == "Softmax()"
+    dropped = nn.Dropout(0.5)(x, mask=np.eye(2, 3))
+    assert np.array_equal(dropped, 2 * x * np.eye(2, 3))
+    conv = nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular")
+    assert conv(x[None, :1], stride=2).shape == (1, 1, 2)
+    with pytest.raises(TypeError, match="softmax.* unexpected keyword argument 'wrong'"):
+        layer(x, wrong=1)
