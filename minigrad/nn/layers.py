@@ -11,7 +11,6 @@ import numpy as np
 from .. import array
 from .. import functional as F
 from ..engine import Tensor
-from ..errors import WRONG_CALL, named
 from ..functional.checks import check_divides, each, require_whole
 from ..functional.windows import Window
 from ..noise import stream
@@ -66,8 +65,9 @@ class Layer(Module):
                   them first: {"init": ones} | settings
         """
         if unknown := settings.keys() - SETTINGS.keys():
-            kind = type(self).__name__
-            raise TypeError(f"{kind} has no setting {sorted(unknown)}; see nn.Layer for all.")
+            raise TypeError(
+                f"{type(self).__name__} has no setting {sorted(unknown)}; see nn.Layer."
+            )
         settings = SETTINGS | settings
         dtype = settings["dtype"] or array.default_dtype
         rng = stream("init") if settings["rng"] is None else settings["rng"]
@@ -92,13 +92,6 @@ class Layer(Module):
                     raise ValueError(f"{wrong}, but it needs {tuple(shape)}.")
                 setattr(self, name, value)
 
-    def checked(self, check, *args, **kwargs):
-        """Returns check(...). The name of the layer is put before the message of an error."""
-        try:
-            return check(*args, **kwargs)
-        except WRONG_CALL as error:
-            raise named(error, type(self).__name__) from None
-
     def hold(self, **settings):
         """Makes attributes of the settings. A subclass may check them first."""
         vars(self).update(settings)
@@ -111,7 +104,7 @@ class Layer(Module):
 
     def extra_repr(self):
         """The constructor's arguments that differ from their defaults. p is always there."""
-        own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
+        own = vars(self) | {"penalty": self.weight_penalty}
         shown = []
         for name, usual in _arguments(type(self)).items():
             value = own.get(name)

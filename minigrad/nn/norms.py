@@ -41,7 +41,8 @@ class Norm(Function):
     def forward(self, x: Operand, **others) -> Tensor:
         """x normalised, of the same shape."""
         if self.layouts:
-            self.checked(check_axes, x, *self.layouts, channels=self.num_features)
+            what = f"{type(self).__name__}: x"
+            check_axes(x, *self.layouts, channels=self.num_features, what=what)
         return super().forward(x, **others)
 
     def is_weight(self, name, parameter):

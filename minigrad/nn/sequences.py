@@ -416,10 +416,10 @@ class MultiheadAttention(Layer):
         for name, mask, shapes in given:
             if mask is None:
                 continue
-            mask = self.checked(mask_values, name, mask, "True where a key is NOT attended to")
+            what = f"MultiheadAttention: {name}"
+            mask = mask_values(what, mask, "True where a key is NOT attended to")
             if mask.shape not in shapes:
-                needed = " or ".join(map(str, shapes))
-                raise ValueError(f"MultiheadAttention: {name} {mask.shape} must be {needed}.")
+                raise ValueError(f"{what} {mask.shape} must be {' or '.join(map(str, shapes))}.")
             mask = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
             mask = np.reshape(mask, shapes[mask.shape])
             added = mask if added is None else added + mask
