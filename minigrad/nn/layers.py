@@ -65,9 +65,8 @@ class Layer(Module):
                   them first: {"init": ones} | settings
         """
         if unknown := settings.keys() - SETTINGS.keys():
-            raise TypeError(
-                f"{type(self).__name__} has no setting {sorted(unknown)}; see nn.Layer."
-            )
+            kind = type(self).__name__
+            raise TypeError(f"{kind} has no setting {sorted(unknown)}; see nn.Layer for all.")
         settings = SETTINGS | settings
         dtype = settings["dtype"] or array.default_dtype
         rng = stream("init") if settings["rng"] is None else settings["rng"]
@@ -75,15 +74,14 @@ class Layer(Module):
             remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
             raise TypeError(f"rng is {rng!r}; {remedy}.")
         by_shape = fans is None
+        vars(self).update(dict.fromkeys([*weights, *biases]))
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            if penalty is not None and all(shape is None for shape in shapes.values()):
+            shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+            if penalty is not None and not shapes:
                 raise ValueError(f"{prefix}penalty={penalty}, but there is no {what}.")
             setattr(self, f"{what}_penalty", penalty)
             for name, shape in shapes.items():
-                setattr(self, name, None)
-                if shape is None:
-                    continue
                 if what == "weight" and by_shape:
                     fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
                 value = Parameter(init(rng, shape, *fans), dtype=dtype)
@@ -126,13 +124,14 @@ def _arguments(kind):
 
 
 class Function(Layer):
-    """A function as a layer. The inputs of a call are the first arguments of the function.
+    """A function as a layer.
 
-    Its other arguments are the `settings`: each one is the attribute of the layer with its name.
-    So a layer of F.linear has `weight` and `bias`, and a layer of F.dropout has p and `training`.
+    The inputs of a call are the first arguments of the function. The other arguments are the
+    `settings`. The layer has an attribute for each setting, with the name of the setting: a layer
+    of F.linear has `weight` and `bias`, a layer of F.dropout has `p` and `training`.
 
     of      the function of a subclass: class Linear(Function, of=F.linear)
-    inputs  how many inputs it has
+    inputs  how many inputs the function has
     """
 
     settings = ()  # the names
@@ -143,9 +142,9 @@ class Function(Layer):
             cls.settings = [name for name in names[inputs:] if name not in DRAWN]
 
     def forward(self, *inputs: Operand, **others: Any) -> Tensor:
-        """The function of the inputs. `others` are settings that replace those of the layer."""
-        held = {name: getattr(self, name) for name in self.settings}
-        return self.function(*inputs, **held | others)
+        """The function of the inputs. `others` replace settings of the layer in this call."""
+        settings = {name: getattr(self, name) for name in self.settings} | others
+        return self.function(*inputs, **settings)
 
 
 DRAWN = "mask", "noise"  # the arguments of a function that its layer draws anew in each call

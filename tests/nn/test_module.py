@@ -447,6 +447,17 @@ def test_a_plain_leaf_of_the_constructor_is_a_parameter_also_in_a_list_and_once_
     assert list(model.state_dict()) == ["w", "more.a.0"]
 
 
+def test_a_frozen_parameter_and_a_result_of_the_constructor_are_no_buffers():
+    class Own(nn.Module):
+        def __init__(self):
+            self.w = nn.Parameter([1.0], requires_grad=False)
+            self.tied, self.start = [self.w], np.exp(mg.Tensor([0.0], name="zero"))
+
+    model = Own()
+    assert model.w is model.tied[0] and model.start.op is not None
+    assert [*model.state_dict()] == ["w", "tied.0"] and [*model.buffers()] == []
+
+
 def test_a_leaf_that_is_assigned_later_is_a_parameter_unless_a_forward_does_so():
     class Keeps(nn.Module):
         def __init__(self):
