@@ -143,8 +143,9 @@ class Function(Layer):
 
     def forward(self, *inputs: Operand, **others: Any) -> Tensor:
         """The function of the inputs. `others` replace settings of the layer in this call."""
-        settings = {name: getattr(self, name) for name in self.settings} | others
-        return self.function(*inputs, **settings)
+        for name in self.settings:
+            others.setdefault(name, getattr(self, name))
+        return self.function(*inputs, **others)
 
 
 DRAWN = "mask", "noise"  # the arguments of a function that its layer draws anew in each call

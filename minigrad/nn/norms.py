@@ -27,8 +27,6 @@ class Norm(Function):
     Raises ValueError for sizes that are not whole numbers >= 1.
     """
 
-    layouts = ()  # the axes that x may have; (): the function checks them
-
     def add_scale_and_shift(self, shape, affine, settings, bias=True):
         """Makes weight and bias of this shape, or None."""
         for size in shape:
@@ -38,19 +36,25 @@ class Norm(Function):
         settings = {"init": ones, "bias_init": zeros} | settings
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
-    def forward(self, x: Operand, **others) -> Tensor:
-        """x normalised, of the same shape."""
-        if self.layouts:
-            what = f"{type(self).__name__}: x"
-            check_axes(x, *self.layouts, channels=self.num_features, what=what)
-        return super().forward(x, **others)
-
     def is_weight(self, name, parameter):
         """False: a norm multiplies by its `weight`, but it is not a weight of inputs."""
         return False
 
 
-class BatchNorm1d(Norm, of=F.batch_norm):
+class FeatureNorm(Norm):
+    """The base of BatchNorm and InstanceNorm. They check the axes of x.
+
+    layouts  the axes that x may have. C is `num_features`
+    """
+
+    def forward(self, x: Operand, **others) -> Tensor:
+        """x normalised, of the same shape."""
+        what = f"{type(self).__name__}: x"
+        check_axes(x, *self.layouts, channels=self.num_features, what=what)
+        return super().forward(x, **others)
+
+
+class BatchNorm1d(FeatureNorm, of=F.batch_norm):
     """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
 
     num_features  C, the number of channels: the length of weight, bias and running statistics
@@ -135,7 +139,7 @@ class GroupNorm(Norm, of=F.group_norm):
         self.add_scale_and_shift((num_channels,), affine, settings)
 
 
-class InstanceNorm1d(Norm, of=F.instance_norm):
+class InstanceNorm1d(FeatureNorm, of=F.instance_norm):
     """Normalises each channel of each sample of x (N, num_features, L).
 
     See `functional.instance_norm`. affine=True: with weight and bias. For eps and the settings see

@@ -1658,3 +1658,13 @@ def test_a_call_may_replace_settings_of_a_layer_of_a_function():
     assert conv(x[None, :1], stride=2).shape == (1, 1, 2)
     with pytest.raises(TypeError, match="softmax.* unexpected keyword argument 'wrong'"):
         layer(x, wrong=1)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_transposed_convolution_is_its_function_with_all_settings(rank):
+    settings = {"stride": 3, "padding": 1, "output_padding": 2, "groups": 2, "dilation": 2}
+    layer = getattr(nn, f"ConvTranspose{rank}d")(4, 6, 3, **settings)
+    x = np.random.default_rng(0).standard_normal((2, 4, *[5] * rank)).astype(np.float32)
+    function = getattr(F, f"conv_transpose{rank}d")
+    expected = function(x, layer.weight, layer.bias, **settings)
+    assert np.array_equal(layer(x).data, expected.data)
