@@ -128,9 +128,9 @@ class Function(Layer):
 
     The inputs of a call are the first arguments of the function. The other arguments are the
     `settings`. The layer has an attribute for each setting, with the name of the setting: a layer
-    of F.linear has `weight` and `bias`, a layer of F.dropout has `p` and `training`.
+    of F.conv2d has `weight` and `bias`, a layer of F.dropout has `p` and `training`.
 
-    of      the function of a subclass: class Linear(Function, of=F.linear)
+    of      the function of a subclass: class Embedding(Function, of=F.embedding)
     inputs  how many inputs the function has
     """
 
@@ -193,7 +193,7 @@ def layer_of(function, name, inputs=1, first=None, base=Function, note="", **def
     return type(name, (base,), members, of=function, inputs=inputs)
 
 
-class Linear(Function, of=F.linear):
+class Linear(Layer):
     """x @ weight.T + bias: x (..., in_features) gives (..., out_features).
 
     weight (out_features, in_features), bias (out_features,), or None with bias=False.
@@ -205,6 +205,10 @@ class Linear(Function, of=F.linear):
         self.hold_sizes(in_features=in_features, out_features=out_features)
         biases = {"bias": (out_features,) if bias else None}
         self.add_parameters(None, {"weight": (out_features, in_features)}, biases, settings)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., in_features) gives (..., out_features)."""
+        return F.linear(x, self.weight, self.bias)
 
 
 class Conv1d(Function, of=F.conv1d):
