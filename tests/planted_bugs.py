@@ -696,13 +696,21 @@ BUGS = [
     ),
     Bug(
         "evaluation mode ignored",
-        text(nn.Stochastic.forward, "self.training", "True"),
+        text(
+            nn.Stochastic.forward,
+            "getattr(self, name)",
+            "getattr(self, name) or name == 'training'",
+        ),
         evaluation,
         "pytorch#26338",
     ),
     Bug(
         "never on",
-        text(nn.Stochastic.forward, "self.training", "False"),
+        text(
+            nn.Stochastic.forward,
+            "getattr(self, name)",
+            "getattr(self, name) if name != 'training' else False",
+        ),
         law,
         "vision_transformer#19",
     ),

@@ -12,13 +12,13 @@ from ..functional.norms import as_shape
 from ..noise import effect
 from ..types import Operand
 from .initialisers import ones, zeros
-from .module import Layer
+from .layers import Function
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d"]
 __all__ += ["InstanceNorm2d"]
 
 
-class Norm(Layer):
+class Norm(Function):
     """The base of the norms: a `weight` that begins as 1 and a `bias` that begins as 0, or None.
 
     eps       is added to the variance, a number >= 0
@@ -27,12 +27,12 @@ class Norm(Layer):
     Raises ValueError for sizes that are not whole numbers >= 1.
     """
 
-    def __init__(self, shape, eps, affine, settings, biased=True):
+    def add_scale_and_shift(self, shape, affine, settings, bias=True):
+        """Makes weight and bias of this shape, or None."""
         for size in shape:
-            require_whole(f"{type(self).__name__}: each size", size, 1)
-        self.eps = eps
+            require_whole("each size", size, 1)
         weights = {"weight": shape if affine else None}
-        biases = {"bias": shape if affine and biased else None}
+        biases = {"bias": shape if affine and bias else None}
         settings = {"init": ones, "bias_init": zeros} | settings
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
@@ -41,7 +41,20 @@ class Norm(Layer):
         return False
 
 
-class BatchNorm1d(Norm):
+class FeatureNorm(Norm):
+    """The base of BatchNorm and InstanceNorm. They check the axes of x.
+
+    layouts  the axes that x may have. C is `num_features`
+    """
+
+    def forward(self, x: Operand, **others) -> Tensor:
+        """x normalised, of the same shape."""
+        what = f"{type(self).__name__}: x"
+        check_axes(x, *self.layouts, channels=self.num_features, what=what)
+        return super().forward(x, **others)
+
+
+class BatchNorm1d(FeatureNorm, of=F.batch_norm):
     """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
 
     num_features  C, the number of channels: the length of weight, bias and running statistics
@@ -58,24 +71,20 @@ class BatchNorm1d(Norm):
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(
-        self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True, **others
+        self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True, **settings
     ):
-        super().__init__((num_features,), eps, affine, others)
-        self.num_features, self.momentum, self.affine = num_features, momentum, affine
-        dtype = others.get("dtype") or array.default_dtype
+        self.hold(num_features=num_features, eps=eps, momentum=momentum, affine=affine)
+        self.add_scale_and_shift((num_features,), affine, settings)
+        dtype = settings.get("dtype") or array.default_dtype
         self.running_mean = np.zeros(num_features, dtype)
         self.running_var = np.ones(num_features, dtype)
         self.num_batches_tracked = np.array(0)
 
-    def forward(self, x: Operand) -> Tensor:
+    def forward(self, x: Operand, **others) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
-        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
-        momentum = self.momentum
-        if momentum is None:
-            momentum = 1 / (self.num_batches_tracked.item() + 1)
-        running = self.running_mean, self.running_var
-        settings = {"training": self.training, "momentum": momentum, "eps": self.eps}
-        out = F.batch_norm(x, *running, self.weight, self.bias, **settings)
+        if self.momentum is None:
+            others = {"momentum": 1 / (self.num_batches_tracked.item() + 1)} | others
+        out = super().forward(x, **others)
         if self.training:
             effect(np.add, self.num_batches_tracked, 1, self.num_batches_tracked)
         return out
@@ -87,7 +96,7 @@ class BatchNorm2d(BatchNorm1d):
     layouts = ("(N, C, H, W)",)
 
 
-class LayerNorm(Norm):
+class LayerNorm(Norm, of=F.layer_norm):
     """Normalises each sample over its last axes: see `functional.layer_norm`.
 
     normalized_shape    a number or a tuple: the sizes of the last axes, and the shape of weight and
@@ -98,16 +107,12 @@ class LayerNorm(Norm):
     """
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, **settings):
-        self.normalized_shape = as_shape(normalized_shape)
-        self.elementwise_affine = elementwise_affine
-        super().__init__(self.normalized_shape, eps, elementwise_affine, settings, bias)
-
-    def forward(self, x: Operand) -> Tensor:
-        """x (..., *normalized_shape) normalised, of the same shape."""
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        shape = as_shape(normalized_shape)
+        self.hold(normalized_shape=shape, eps=eps, elementwise_affine=elementwise_affine)
+        self.add_scale_and_shift(shape, elementwise_affine, settings, bias)
 
 
-class RMSNorm(Norm):
+class RMSNorm(Norm, of=F.rms_norm):
     """Divides each sample by its root of the mean square: see `functional.rms_norm`.
 
     eps is added to the mean square; None: see `functional.rms_norm`. Other arguments and errors as
@@ -115,16 +120,12 @@ class RMSNorm(Norm):
     """
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, **settings):
-        self.normalized_shape = as_shape(normalized_shape)
-        self.elementwise_affine = elementwise_affine
-        super().__init__(self.normalized_shape, eps, elementwise_affine, settings, biased=False)
-
-    def forward(self, x: Operand) -> Tensor:
-        """x (..., *normalized_shape) over its root of the mean square, of the same shape."""
-        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+        shape = as_shape(normalized_shape)
+        self.hold(normalized_shape=shape, eps=eps, elementwise_affine=elementwise_affine)
+        self.add_scale_and_shift(shape, elementwise_affine, settings, bias=False)
 
 
-class GroupNorm(Norm):
+class GroupNorm(Norm, of=F.group_norm):
     """Normalises each group of channels of each sample of x (N, num_channels, ...).
 
     See `functional.group_norm`. affine=False: no weight and no bias. For eps and the settings see
@@ -133,16 +134,12 @@ class GroupNorm(Norm):
 
     def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
-        self.checked(check_divides, "num_groups", num_groups, num_channels=num_channels)
-        self.affine = affine
-        super().__init__((num_channels,), eps, affine, settings)
-
-    def forward(self, x: Operand) -> Tensor:
-        """x (N, num_channels, ...) normalised, of the same shape."""
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        check_divides("num_groups", num_groups, num_channels=num_channels)
+        self.hold(eps=eps, affine=affine)
+        self.add_scale_and_shift((num_channels,), affine, settings)
 
 
-class InstanceNorm1d(Norm):
+class InstanceNorm1d(FeatureNorm, of=F.instance_norm):
     """Normalises each channel of each sample of x (N, num_features, L).
 
     See `functional.instance_norm`. affine=True: with weight and bias. For eps and the settings see
@@ -152,13 +149,8 @@ class InstanceNorm1d(Norm):
     layouts = ("(N, C, L)",)
 
     def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings):
-        self.num_features, self.affine = num_features, affine
-        super().__init__((num_features,), eps, affine, settings)
-
-    def forward(self, x: Operand) -> Tensor:
-        """x (N, num_features, ...) normalised, of the same shape."""
-        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
-        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        self.hold(num_features=num_features, eps=eps, affine=affine)
+        self.add_scale_and_shift((num_features,), affine, settings)
 
 
 class InstanceNorm2d(InstanceNorm1d):

@@ -447,6 +447,17 @@ def test_a_plain_leaf_of_the_constructor_is_a_parameter_also_in_a_list_and_once_
     assert list(model.state_dict()) == ["w", "more.a.0"]
 
 
+def test_a_frozen_parameter_and_a_result_of_the_constructor_are_no_buffers():
+    class Own(nn.Module):
+        def __init__(self):
+            self.w = nn.Parameter([1.0], requires_grad=False)
+            self.tied, self.start = [self.w], np.exp(mg.Tensor([0.0], name="zero"))
+
+    model = Own()
+    assert model.w is model.tied[0] and model.start.op is not None
+    assert [*model.state_dict()] == ["w", "tied.0"] and [*model.buffers()] == []
+
+
 def test_a_leaf_that_is_assigned_later_is_a_parameter_unless_a_forward_does_so():
     class Keeps(nn.Module):
         def __init__(self):
@@ -493,6 +504,7 @@ def test_modules_mix_with_abstract_classes_and_keep_their_signatures():
     expected = "(in_features: int, out_features: int, bias=True, **settings: Any)"
     assert str(inspect.signature(nn.Linear)) == expected
     assert str(inspect.signature(nn.Dropout)).startswith("(p: float = 0.5, *, ")
+    assert str(inspect.signature(nn.ModuleDict)) == "(entries=())"
 
 
 @pytest.mark.parametrize(
@@ -1625,3 +1637,34 @@ def test_functions_are_in_the_repr_of_a_sequential():
 def test_more_settings_that_make_no_sense_are_named(make, error, told):
     with pytest.raises(error, match=told):
         make()
+
+
+def test_the_errors_of_constructors_name_each_class_on_the_way():
+    class Net(nn.Module):
+        def __init__(self, width):
+            self.layers = [nn.Linear(2, width)]
+
+    with pytest.raises(ValueError, match="^Net: Linear: out_features must be a whole number >= 1"):
+        Net(0)
+
+
+def test_a_call_may_replace_settings_of_a_layer_of_a_function():
+    x, layer = np.random.default_rng(0).standard_normal((2, 3)), nn.Softmax()
+    assert np.array_equal(layer(x, axis=0), F.softmax(x, 0))
+    assert np.array_equal(layer(x), F.softmax(x)) and repr(layer) == "Softmax()"
+    dropped = nn.Dropout(0.5)(x, mask=np.eye(2, 3))
+    assert np.array_equal(dropped, 2 * x * np.eye(2, 3))
+    conv = nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular")
+    assert conv(x[None, :1], stride=2).shape == (1, 1, 2)
+    with pytest.raises(TypeError, match="softmax.* unexpected keyword argument 'wrong'"):
+        layer(x, wrong=1)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_transposed_convolution_is_its_function_with_all_settings(rank):
+    settings = {"stride": 3, "padding": 1, "output_padding": 2, "groups": 2, "dilation": 2}
+    layer = getattr(nn, f"ConvTranspose{rank}d")(4, 6, 3, **settings)
+    x = np.random.default_rng(0).standard_normal((2, 4, *[5] * rank)).astype(np.float32)
+    function = getattr(F, f"conv_transpose{rank}d")
+    expected = function(x, layer.weight, layer.bias, **settings)
+    assert np.array_equal(layer(x).data, expected.data)
