@@ -21,10 +21,7 @@ from .watching import Watch
 from .writing import WIDTH, Writer, tidy
 
 MOST = 32  # the most programs of a step: each costs eager calls
-HINT = (
-    "A program cannot see what Python decides by values, such as `if x.sum() > 0`, or what other "
-)
-HINT += "generators draw."
+HINT = "A program cannot see what Python decides by values, or what other generators draw."
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
 ARGUMENTS += "Tensors of data, numbers and tuples, and use parameters without passing them."
@@ -55,20 +52,20 @@ class Recorded:
             if node.op and (node.op.name == "argwhere" or (node.op.name == "getitem" and masks)):
                 raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
-        names = {leaf.order: final(name) for name, leaf in page.inputs.items()}
+        names = {leaf.order: name for name, leaf in page.inputs.items()}
         arrays, settings = filter(is_array, inputs), [x for x in inputs if not is_array(x)]
         arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(arrays)]
-        self.inputs = [x for x in page.inputs.values() if x.order in names]
-        head = f"def run({', '.join([*arguments, *names.values()])}):"
+        head = final(f"def run({', '.join([*arguments, *names.values()])}):")
         head = textwrap.fill(head, WIDTH, subsequent_indent=" " * 8)
         returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
-        lines = [head, *_forgetting(page, returned, final), f"return {final(returned)}"]
+        lines = [head, *map(final, _forgetting(page, returned)), f"return {final(returned)}"]
         self.text = "\n    ".join(lines)
         known = {final(name): value for name, value in page.constants.items()} | {"np": np}
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
         exec(builtin_compile(self.text, file, "exec"), known)
         self.function = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
+        self.inputs = [x for x in page.inputs.values() if x.order in names]
         # What the trials compare, and what the program takes for granted.
         self.leaves, self.effects = list(writer.gradients), _settings(watch)
         called = leaf_names(writer.nodes)
@@ -92,6 +89,7 @@ class Recorded:
 
     def difference(self, found, loss, watch):
         """The first difference between a run, (loss, gradients), and an eager run, or None."""
+        self.trials -= 1
         if _settings(watch) != self.effects:
             return "this run changes other state"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
@@ -100,14 +98,13 @@ class Recorded:
         return f"the {wrong[0]} differs. {HINT}" if wrong else None
 
 
-def _forgetting(page, returned, final):
+def _forgetting(page, returned):
     """The lines of a page. Each deletes the values that no later line needs."""
-    needed = {*NAME.findall(returned), *page.inputs, *page.constants, None}
-    last = {n: i for i, line in enumerate(page.lines) for n in (line.target, *line.names)}
-    lines = [tidy(final(line.text)) for line in page.lines]
-    for name, i in last.items():
-        if name not in needed:
-            lines[i] += f"; del {final(name)}"
+    needed, lines = {*NAME.findall(returned), *page.inputs, *page.constants, None}, []
+    for line in reversed(page.lines):
+        last = {line.target, *line.names} - needed
+        lines.insert(0, "; del ".join([tidy(line.text), *sorted(last)]))
+        needed |= last
     return lines
 
 
@@ -127,22 +124,15 @@ class Step:
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
-        if detecting.get():  # detect_anomaly looks at each op
-            return self._eagerly(arrays)
-        modes = recording.get(), sampling_mode.get(), frozen.get()
-        kinds = map(_kind, args, arrays)
-        programs = self.programs.setdefault((*modes, array.default_dtype, *kinds), [])
+        modes = recording.get(), sampling_mode.get(), frozen.get(), array.default_dtype
+        programs = self.programs.setdefault((*modes, *map(_kind, args, arrays)), [])
         p = next((p for p in programs if p.fits()), None)
-        if p is None:
-            is_full = sum(map(len, self.programs.values())) >= MOST
-            p = Recorded(self.trials, MANY if is_full else None)
-            loss = self._watched(p, arrays)
-            programs.append(p)
-            return loss
-        if p.refusal:
-            return self._eagerly(arrays)
-        if p.trials:
-            return self._watched(p, arrays)
+        if detecting.get() or (p and p.refusal):  # detect_anomaly looks at each op
+            loss = self.function(*self._tensors(arrays))
+            loss.backward()
+            return loss.detach()
+        if p is None or p.trials:
+            return self._watched(p, programs, arrays)
         try:
             loss, gradients = p.run(arrays)
         except Exception:
@@ -153,44 +143,38 @@ class Step:
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
 
-    def _eagerly(self, arrays):
-        loss = self.function(*self._tensors(arrays))
-        loss.backward()
-        return loss.detach()
-
     def _tensors(self, arrays):
         pairs = zip(arrays, self.names + ["x"] * len(arrays))
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
-    def _watched(self, p, arrays):
-        """An eager step. The program p is written from it, or compared with it."""
-        failure, inputs = None, self._tensors(arrays)
+    def _watched(self, p, programs, arrays):
+        """An eager step. The program p is compared with it. Without p, one is written from it."""
+        if p is None:
+            is_full = sum(map(len, self.programs.values())) >= MOST
+            p = Recorded(self.trials, MANY if is_full else None)
+        inputs, loss = self._tensors(arrays), None
         try:
             with frozen_noise():
                 found = p.text and p.run(arrays)
-        except Exception as error:
-            failure = repr(error)
-        try:
             with Watch(tick()) as watch:
                 loss = self.function(*inputs)
+            reason = p.refusal or watch.found
+            if not reason and p.text:
+                reason = p.difference(found, loss, watch)
+            elif not reason:
+                p.write(self.function, loss, inputs, watch)
         except Exception as error:  # some code needs Tensors outside the graph
-            loss = self.function(*inputs)
-            failure = repr(error)
+            reason = repr(error)
+            if loss is None:
+                loss = self.function(*inputs)
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(f"{RETURN} This one returned {type(loss).__name__}.")
-        p.refusal = p.refusal or failure or watch.found
-        try:
-            if p.text and not p.refusal:
-                p.trials, p.refusal = p.trials - 1, p.difference(found, loss, watch)
-            elif not p.refusal:
-                p.write(self.function, loss, inputs, watch)
-        except Exception as error:  # such as a rule that does not run on Tensors
-            p.refusal = repr(error)
         loss.backward()  # raises the error of a loss that has no gradient
-        if not p.fits():
-            p.refusal = CHANGES
+        p.refusal = reason or (None if p.fits() else CHANGES)
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}", stacklevel=3)
+        if p not in programs:
+            programs.append(p)
         return loss.detach()
 
 

@@ -1,8 +1,10 @@
 """What a function can read beside its arguments: a program is right while this stays the same."""
 
+import builtins
 import gc
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from operator import is_
 from types import CodeType, FunctionType, ModuleType
 
@@ -20,9 +22,12 @@ SPECIAL -= {"__init__", "__doc__"}
 
 
 class Surroundings:
-    """Variables of functions, attributes of objects, items, and the entries of small arrays.
+    """All that is reachable from a function, its arguments and modules, the `roots`.
 
-    roots   a function, its arguments, modules: where the search begins
+    Attributes of modules, of the user's classes and of their objects change for many reasons. So
+    their names are compared, but values only if some code names them. The same holds for global
+    variables. All else is compared as a whole.
+
     moving  arrays that the program itself changes
 
     Raises TypeError if there is an iterator: its position cannot be read.
@@ -32,8 +37,10 @@ class Surroundings:
         self.names, size = {*SPECIAL}, 0
         while size < len(self.names):  # until no function adds a name
             size = len(self.names)
-            self.holders, self.variables, self.arrays = [], [], []
-            self._search(set(map(id, moving)), list(roots))
+            self.wholes, self.arrays = [], []
+            self.attributes = {}  # {id: dict of attributes}
+            self.variables = {}  # {(id of a dict, name): dict}
+            self._search({id(vars(builtins)), *map(id, moving)}, list(roots))
         self.then = self._now()
 
     def _search(self, known, stack):
@@ -42,25 +49,38 @@ class Surroundings:
             if id(x) in known or _is_known(x):
                 continue
             known.add(id(x))
-            if isinstance(x, np.ndarray) and x.size <= LARGEST:
-                self.arrays.append(x)
-            if isinstance(x, FunctionType):
-                self.names |= _names(x.__code__)
             if isinstance(x, Iterator):
                 raise TypeError(f"the function reads an iterator, {x!r:.60}")
-            spaces, holder = _read(x)
-            pairs = [(space, name) for space in spaces for name in self.names if name in space]
-            self.variables += pairs
-            held = gc.get_referents(holder)
-            if 0 < len(held) <= LARGEST:
-                self.holders.append(holder)
+            if isinstance(x, np.ndarray) and x.size <= LARGEST:
+                self.arrays.append(x)
+            spaces, is_whole = _spaces(x)
+            for space in spaces:
+                self.attributes[id(space)] = space
+                stack += self._named(space, self.names & space.keys())
+            if isinstance(x, type):
+                stack.append(x.__init__)
+            if isinstance(x, FunctionType):
+                names = _names(x.__code__)
+                self.names |= names
+                spaces.append(x.__globals__)
+                stack += self._named(x.__globals__, names)
+                stack += [sys.modules[name] for name in names & sys.modules.keys()]
+            known.update(map(id, spaces))
+            held = gc.get_referents(x) if is_whole else []
+            if is_whole and len(held) <= LARGEST:
+                self.wholes.append(x)
                 stack += held
-            stack += [space[name] for space, name in pairs]
+
+    def _named(self, space, names):
+        """Notes variables. Returns their values."""
+        self.variables |= {(id(space), name): space for name in names}
+        return map(space.get, names)
 
     def _now(self):
-        values = [space.get(name) for space, name in self.variables]
+        values = [space.get(name) for (_, name), space in self.variables.items()]
         entries = [x.tobytes() + repr((x.shape, x.dtype)).encode() for x in self.arrays]
-        return gc.get_referents(*self.holders) + values + entries
+        attributes = chain.from_iterable(self.attributes.values())
+        return [*gc.get_referents(*self.wholes), *values, *attributes, *entries]
 
     def are_same(self):
         """Whether all are the same objects as before, or equal numbers, texts and arrays."""
@@ -83,22 +103,16 @@ def _is_known(x):
     return isinstance(x, (Tensor, CodeType, np.dtype, np.generic, str, int, float))
 
 
-def _read(x):
-    """(dicts whose items may be read by name, an object that is read as a whole)."""
-    if isinstance(x, ModuleType):
-        return [vars(x)], ()
-    if isinstance(x, FunctionType):
-        held = x.__kwdefaults__, *(x.__defaults__ or ()), *(x.__closure__ or ())
-        return [x.__globals__, vars(x)], held
-    classes = x.__mro__ if isinstance(x, type) else type(x).__mro__
-    own = [vars(kind) for kind in classes if not _is_known(kind)]
-    if isinstance(x, type):
-        return own, [space["__init__"] for space in own if "__init__" in space]
-    is_plain = len(own) == len(classes) - 1 and hasattr(x, "__dict__")  # but for `object`
-    if is_plain and not any("__slots__" in space for space in own):
-        return [vars(x), *own], ()
-    getattr(x, "__dict__", None)  # Python makes the dict now: later it would look like a change
-    return own, x
+def _spaces(x):
+    """(dicts of attributes, whether x is also read as a whole)."""
+    classes = (x if isinstance(x, type) else type(x)).__mro__
+    own = [kind for kind in classes if not _is_known(kind)]
+    spaces = gc.get_referents(*map(vars, own))
+    has_others = {*classes} - {*own, object, ModuleType} or any("__slots__" in s for s in spaces)
+    if isinstance(x, type) or has_others or not hasattr(x, "__dict__"):
+        getattr(x, "__dict__", None)  # Python makes the dict now: later it looks like a change
+        return spaces, True
+    return [vars(x), *spaces], False
 
 
 def _names(code):

@@ -3,14 +3,13 @@
 import linecache
 import sys
 import threading
-from contextvars import ContextVar
 
 import numpy as np
 
-from ..array import Array, computed, data_of, entries_of
+from ..array import Array
 from ..engine import RECORDED, Tensor, backward_pass, record
 from ..modes import no_grad, readers, reads, recording
-from ..noise import Noise, effect, effects
+from ..noise import Noise, effect, watching
 from ..ops.comparisons import stop_gradient
 from ..registry import FILE, _on_data
 from .symbols import SHAPES
@@ -20,14 +19,10 @@ for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array
     reads(function)
 for name in "shape", "dtype", "ndim", "size":
     reads(vars(Array)[name].fget)
-# These read for their callers, so the caller is noted.
-WITHIN = {f.__code__ for f in (data_of, computed, entries_of)}
-INNER = "<listcomp>", "<genexpr>"
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
 PACKAGE = __name__.partition(".")[0] + "."
 
-watching = ContextVar("watching", default=None)  # the Watch of this thread
 opened, lock = set(), threading.Lock()  # the Watches of all threads
 
 
@@ -46,13 +41,12 @@ class Watch:
         self.start, self.found, self.effects, self.drawn = start, None, [], {}
 
     def __enter__(self):
-        self.tokens = watching.set(self), effects.set(self.effects)
+        self.token = watching.set(self)
         self._replace(opened.add)
         return self
 
     def __exit__(self, *error):
-        watching.reset(self.tokens[0])
-        effects.reset(self.tokens[1])
+        watching.reset(self.token)
         self._replace(opened.discard)
 
     def _replace(self, change):
@@ -63,20 +57,21 @@ class Watch:
                 setattr(kind, name, versions[bool(opened)])
 
     def note(self, x, frame):
-        """Notes the line that reads the values of x, unless the code of `frame` may read them."""
+        """Notes the line that reads the values of x, unless code of minigrad may read them."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        while frame.f_code in WITHIN or (frame.f_code.co_name in INNER and _is_own(frame)):
-            frame = frame.f_back
-        code = frame.f_code
-        is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
-        if is_shape or self.found or code.co_filename == FILE or code in readers:
-            return
-        while _is_own(frame) and frame.f_back.f_code.co_name != "vjp":  # which calls a rule
-            frame = frame.f_back
+        while _is_own(frame):
+            code, caller = frame.f_code, frame.f_back
+            is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
+            if is_shape or code.co_filename == FILE or code in readers:
+                return
+            if caller.f_code.co_name == "vjp":  # the frame is a rule
+                break
+            frame = caller
         file, line = frame.f_code.co_filename, frame.f_lineno
         text = linecache.getline(file, line, frame.f_globals).strip()
-        self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+        found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+        self.found = self.found or found
 
 
 def _is_own(frame):
@@ -89,7 +84,7 @@ def _flags(x):
     own, watch = FLAGS.__get__(x), watching.get()
     if watch is None:
         return own
-    if not own and x.op is None and x.order < watch.start:
+    if not own and x.order < watch.start:
         own = RECORDED
     return min(own, RECORDED) if recording.blocks() else own  # inside no_grad()
 
