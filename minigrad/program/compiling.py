@@ -198,7 +198,7 @@ def _typed(a):
     """A setting with its type: 1 is not True, and 0.0 is not -0.0."""
     if isinstance(a, tuple):
         return tuple(map(_typed, a))
-    return type(a), repr(a) if isinstance(a, float) else a
+    return type(a), repr(a) if isinstance(a, (float, np.generic)) else a
 
 
 builtin_compile = compile

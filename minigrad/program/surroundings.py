@@ -4,6 +4,7 @@ import builtins
 import gc
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from itertools import chain
 from operator import is_
 from types import CodeType, FunctionType, ModuleType
@@ -15,9 +16,10 @@ from ..engine import Tensor
 LARGEST = 1000  # larger containers and arrays count as data, which do not change
 EQUAL = {int, float, bool, str, bytes}  # equal values of these types count as the same
 FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names}  # these do not change
+HIDDEN = Iterator, ContextVar, bytearray  # their state cannot be read
 # Methods that Python calls by itself.
 SPECIAL = {name for kind in (int, list, dict) for name in dir(kind) if name.startswith("__")}
-SPECIAL |= {"forward", "__call__", "__getattr__", "__get__", "__enter__"}
+SPECIAL |= {"__call__", "__getattr__", "__get__", "__enter__", "__exit__"}
 SPECIAL -= {"__init__", "__doc__"}
 
 
@@ -30,7 +32,7 @@ class Surroundings:
 
     moving  arrays that the program itself changes
 
-    Raises TypeError if there is an iterator: its position cannot be read.
+    Raises TypeError if there is an object whose state cannot be read, such as an iterator.
     """
 
     def __init__(self, roots, moving):
@@ -49,26 +51,25 @@ class Surroundings:
             if id(x) in known or _is_known(x):
                 continue
             known.add(id(x))
-            if isinstance(x, Iterator):
-                raise TypeError(f"the function reads an iterator, {x!r:.60}")
+            if isinstance(x, HIDDEN):
+                raise TypeError(f"the function reads an iterator or the like, {x!r:.60}")
             if isinstance(x, np.ndarray) and x.size <= LARGEST:
                 self.arrays.append(x)
-            spaces, is_whole = _spaces(x)
-            for space in spaces:
-                self.attributes[id(space)] = space
-                stack += self._named(space, self.names & space.keys())
-            if isinstance(x, type):
-                stack.append(x.__init__)
             if isinstance(x, FunctionType):
                 names = _names(x.__code__)
                 self.names |= names
-                spaces.append(x.__globals__)
+                known.add(id(x.__globals__))
                 stack += self._named(x.__globals__, names)
                 stack += [sys.modules[name] for name in names & sys.modules.keys()]
-            known.update(map(id, spaces))
-            held = gc.get_referents(x) if is_whole else []
-            if is_whole and len(held) <= LARGEST:
-                self.wholes.append(x)
+            if isinstance(x, type):
+                stack.append(x.__init__)
+            named, whole = _read(x)
+            for space in named:
+                self.attributes[id(space)] = space
+                stack += self._named(space, self.names & space.keys())
+            held = gc.get_referents(*whole)
+            if len(held) <= LARGEST:
+                self.wholes += whole
                 stack += held
 
     def _named(self, space, names):
@@ -103,16 +104,16 @@ def _is_known(x):
     return isinstance(x, (Tensor, CodeType, np.dtype, np.generic, str, int, float))
 
 
-def _spaces(x):
-    """(dicts of attributes, whether x is also read as a whole)."""
+def _read(x):
+    """(dicts of attributes that are read by name, objects that are read as a whole)."""
     classes = (x if isinstance(x, type) else type(x)).__mro__
     own = [kind for kind in classes if not _is_known(kind)]
+    others = {*classes} - {*own, object, ModuleType}
     spaces = gc.get_referents(*map(vars, own))
-    has_others = {*classes} - {*own, object, ModuleType} or any("__slots__" in s for s in spaces)
-    if isinstance(x, type) or has_others or not hasattr(x, "__dict__"):
-        getattr(x, "__dict__", None)  # Python makes the dict now: later it looks like a change
-        return spaces, True
-    return [vars(x), *spaces], False
+    own_dict = getattr(x, "__dict__", None)  # Python makes it now: later it looks like a change
+    if others or own_dict is None or any("__slots__" in space for space in spaces):
+        return [], [x, *spaces]
+    return spaces if isinstance(x, type) else [own_dict, *spaces], []
 
 
 def _names(code):

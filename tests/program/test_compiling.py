@@ -1,7 +1,9 @@
 """Compiled steps: the same bits as eager steps, or eager steps and a warning."""
 
+import contextvars
 import gc
 import operator
+import sys
 import threading
 import traceback
 import tracemalloc
@@ -625,6 +627,83 @@ def test_a_number_makes_a_new_program_wherever_it_is_held(held, read):
         assert [p.refusal for p in recorded(around if how == "around" else given)] == [None] * 2
 
 
+class WithRate:
+    rate = 1.0
+
+
+class Penalised(nn.Module):
+    def __init__(self):
+        self.w = nn.Parameter(np.ones(2))
+
+    def forward(self, x):
+        return np.sum(self.w * x) + self.penalty()
+
+    def own_penalties(self):  # minigrad calls it
+        yield nn.L1(factor), [self.w]
+
+
+class Missing(dict):
+    def __missing__(self, key):  # Python calls it
+        return factor
+
+
+def by_import(plain):
+    from its_own_module import scale
+
+    return scale
+
+
+def by_name(plain):
+    try:
+        return new_name
+    except NameError:
+        return 1.0
+
+
+def one(plain):
+    return 1.0
+
+
+def set_global(**names):
+    return lambda p, patch: [patch.setitem(globals(), *named) for named in names.items()]
+
+
+NEW = {  # what changes: (how a function of a Plain reads 1, how a later change makes it 3)
+    "a new attribute": (
+        lambda p: getattr(p, "late", 1.0),
+        lambda p, patch: vars(p).update(late=3.0),
+    ),
+    "the attribute of a class": (lambda p: p.at.rate, lambda p, patch: vars(p.at).update(rate=3.0)),
+    "a new attribute of a class": (
+        lambda p: getattr(p.at, "late", 1.0),
+        lambda p, patch: patch.setattr(WithRate, "late", 3.0, raising=False),
+    ),
+    "the first item": (lambda p: 1.0 + sum(p.items), lambda p, patch: p.items.append(2.0)),
+    "a new global": (by_name, set_global(new_name=3.0)),
+    "a name of Python": (lambda p: abs(1.0), set_global(abs=lambda x: 3.0)),
+    "an import": (by_import, lambda p, patch: setattr(p.module, "scale", 3.0)),
+    "a method of a module": (lambda p: p.model(np.zeros(2)) / 2, set_global(factor=3.0)),
+    "a method of a dict": (lambda p: p.missing["rate"], set_global(factor=3.0)),
+    "the code of a function": (
+        one,
+        lambda p, patch: patch.setattr(one, "__code__", (lambda p: 3.0).__code__),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NEW)
+def test_what_was_not_there_makes_a_new_program(what, monkeypatch):
+    plain, w, (read, change) = Plain(), leaf([1.0, 2.0]), NEW[what]
+    plain.at, plain.items, plain.missing, plain.model = WithRate(), [], Missing(), Penalised()
+    plain.module = config("its_own_module")
+    monkeypatch.setitem(sys.modules, "its_own_module", plain.module)
+    step = mg.compile(lambda x: np.sum(w * x) * read(plain))
+    for right in 3.0, 9.0:
+        assert [step(np.ones(2)).item() for _ in range(4)] == [right] * 4
+        change(plain, monkeypatch)
+    assert [p.refusal for p in recorded(step)] == [None] * 2
+
+
 def test_numbers_that_are_equal_and_differ_make_new_programs():
     w, near = leaf([1.0, 2.0]), 0.0
     step = mg.compile(lambda x, s: np.sum(w * x * (1.0 if s is True else 2.0)))
@@ -636,6 +715,7 @@ def test_numbers_that_are_equal_and_differ_make_new_programs():
                 assert step(np.ones(2), setting).item() == (3 if setting is True else 6)
                 assert around(np.ones(2)).item() == given(np.ones(2), (near,)).item()
                 assert given(np.ones(2), (near,)).item() == np.copysign(np.inf, near)
+                assert given(np.ones(2), (np.float32(near),)).item() == np.copysign(np.inf, near)
 
 
 def test_a_small_array_of_another_shape_makes_a_new_program():
@@ -651,6 +731,17 @@ def test_what_only_plain_tensors_can_do_is_refused():
     step = mg.compile(lambda x: np.sum(np.repeat(w * x, counts)))
     with pytest.warns(UserWarning, match="eager: TypeError.*repeat: the repeats belong to a graph"):
         assert [step(np.ones(2)).item() for _ in range(4)] == [5.0] * 4
+
+
+def test_a_function_that_reads_hidden_state_is_refused():
+    w, rate, data = leaf([1.0, 2.0]), contextvars.ContextVar("rate", default=1.0), bytearray(b"a")
+    for read in (lambda: rate.get(), lambda: data[0]):
+        step = mg.compile(lambda x, read=read: np.sum(w * x) * read())
+        with pytest.warns(UserWarning, match="eager: TypeError.*an iterator or the like"):
+            for n in range(1, 5):
+                data[0] = n
+                rate.set(n)
+                assert step(np.ones(2)).item() == 3 * n
 
 
 def test_a_function_that_reads_an_iterator_is_refused():
