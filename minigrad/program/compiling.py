@@ -2,7 +2,6 @@
 
 import inspect
 import linecache
-import textwrap
 import warnings
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
 from .symbols import NAME
 from .watching import Watch
-from .writing import WIDTH, Writer, tidy
+from .writing import Writer, tidy
 
 MOST = 32  # the most programs of a step: each costs eager calls
 HINT = "A program cannot see what Python decides by values, or what other generators draw."
@@ -55,11 +54,10 @@ class Recorded:
         names = {leaf.order: name for name, leaf in page.inputs.items()}
         arrays, settings = filter(is_array, inputs), [x for x in inputs if not is_array(x)]
         arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(arrays)]
-        head = final(f"def run({', '.join([*arguments, *names.values()])}):")
-        head = textwrap.fill(head, WIDTH, subsequent_indent=" " * 8)
+        head = f"def run({', '.join([*arguments, *names.values()])}):"
         returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
-        lines = [head, *map(final, _forgetting(page, returned)), f"return {final(returned)}"]
-        self.text = "\n    ".join(lines)
+        lines = [head, *_forgetting(page, returned), f"return {returned}"]
+        self.text = final("\n    ".join(lines))
         known = {final(name): value for name, value in page.constants.items()} | {"np": np}
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file

@@ -60,14 +60,12 @@ class Watch:
         """Notes the line that reads the values of x, unless code of minigrad may read them."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        while _is_own(frame):
-            code, caller = frame.f_code, frame.f_back
+        while _is_own(frame) and frame.f_code.co_name != "vjp":  # it calls the rules
+            code = frame.f_code
             is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
             if is_shape or code.co_filename == FILE or code in readers:
                 return
-            if caller.f_code.co_name == "vjp":  # the frame is a rule
-                break
-            frame = caller
+            frame = frame.f_back
         file, line = frame.f_code.co_filename, frame.f_lineno
         text = linecache.getline(file, line, frame.f_globals).strip()
         found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"

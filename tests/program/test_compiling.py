@@ -906,6 +906,13 @@ def test_a_rule_that_reads_values_is_refused():
     assert "a rule has `@op(x=lambda g, out, x: g * (2 if np.max(x) > 0 else 3))`" in message
 
 
+def test_a_rule_of_minigrad_that_reads_values_is_refused():
+    names = {"__name__": "minigrad.own", "np": np}
+    exec("rule = lambda g, out, x: g * (2 if np.max(x) > 0 else 3)", names)
+    kept, w = op(lambda x: x + 0.0, x=names["rule"]), leaf([1.0, 2.0])
+    assert "a rule has " in refused(lambda x: np.sum(kept(w * x.sum())), LATER, w)
+
+
 def test_arguments_that_are_no_data_are_refused():
     step = mg.compile(lambda x: np.sum(x))
     with pytest.raises(TypeError, match="or requires a gradient"):
