@@ -31,15 +31,16 @@ MANY = f"what the function reads changes often, and a step has at most {MOST} pr
 class Recorded:
     """The program of one signature.
 
-    trials   how many more calls are compared with eager mode
-    refusal  None, or why calls are eager
-    text     None, or the program
-    inputs   the leaves that are read at each call
-    leaves   the leaves that get a gradient
+    signature  modes and the kinds of the arguments, or None for all that have no program
+    trials     how many more calls are compared with eager mode
+    refusal    None, or why calls are eager
+    text       None, or the program
+    inputs     the leaves that are read at each call
+    leaves     the leaves that get a gradient
     """
 
-    def __init__(self, trials, refusal):
-        self.trials, self.refusal, self.text = trials, refusal, None
+    def __init__(self, signature, trials):
+        self.signature, self.trials, self.refusal, self.text = signature, trials, None, None
 
     def write(self, function, loss, inputs, watch):
         """Writes the program of a loss, what `function` made of its arguments `inputs`."""
@@ -68,22 +69,19 @@ class Recorded:
         self.leaves, self.effects = list(writer.gradients), _settings(watch)
         called = leaf_names(writer.nodes)
         self.names = ["loss", *(f"gradient of {called[x.order]}" for x in self.leaves)]
-        modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
+        roots = [function, *settings, *modules_of(writer.nodes)]
         moving = [a for _, _, args in watch.effects for a in args]
-        self.kinds = self._kinds()
-        self.surroundings = Surroundings([function, *settings, *modules], moving)
+        self.surroundings = Surroundings(roots, self.inputs, moving)
 
     def run(self, arrays):
         """(loss, gradients of the leaves) for the arguments of a step."""
         read = [x.draw() if isinstance(x, Noise) else x.data for x in self.inputs]
         return self.function(*filter(is_array, arrays), *read)
 
-    def fits(self):
-        """Whether all that the program relies on is as before, or calls are eager."""
-        return self.refusal or (self._kinds() == self.kinds and self.surroundings.are_same())
-
-    def _kinds(self):
-        return [(x.flags, x.data.shape, x.data.dtype) for x in self.inputs]
+    def fits(self, signature):
+        """Whether this is for the signature and all that the program relies on is as before."""
+        is_meant = self.signature in (None, signature)
+        return is_meant and (self.refusal or self.surroundings.are_same())
 
     def difference(self, found, loss, watch):
         """The first difference between a run, (loss, gradients), and an eager run, or None."""
@@ -109,28 +107,31 @@ def _forgetting(page, returned):
 class Step:
     """A training step that runs as a program: see `compile`.
 
-    programs  {signature: [Recorded]}
+    programs  a list of Recorded
     """
 
     def __init__(self, function, trials):
-        self.function, self.trials, self.programs = function, trials, {}
+        self.function, self.trials, self.programs = function, trials, []
         self.names = list(inspect.signature(function).parameters)
 
     def __repr__(self):
-        programs = [p for programs in self.programs.values() for p in programs]
-        return "\n\n".join(f"# eager: {p.refusal}" if p.refusal else p.text for p in programs)
+        texts = [f"# eager: {p.refusal}" if p.refusal else p.text for p in self.programs]
+        return "\n\n".join(texts)
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
         modes = recording.get(), sampling_mode.get(), frozen.get(), array.default_dtype
-        programs = self.programs.setdefault((*modes, *map(_kind, args, arrays)), [])
-        p = next((p for p in programs if p.fits()), None)
+        signature = (*modes, *map(_kind, args, arrays))
+        p = next((p for p in self.programs if p.fits(signature)), None)
         if detecting.get() or (p and p.refusal):  # detect_anomaly looks at each op
             loss = self.function(*self._tensors(arrays))
             loss.backward()
             return loss.detach()
-        if p is None or p.trials:
-            return self._watched(p, programs, arrays)
+        if p is None:
+            is_full = len(self.programs) == MOST
+            p = Recorded(None if is_full else signature, self.trials)
+        if p.trials or not p.text:
+            return self._watched(p, arrays)
         try:
             loss, gradients = p.run(arrays)
         except Exception:
@@ -145,19 +146,16 @@ class Step:
         pairs = zip(arrays, self.names + ["x"] * len(arrays))
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
-    def _watched(self, p, programs, arrays):
-        """An eager step. The program p is compared with it. Without p, one is written from it."""
-        if p is None:
-            is_full = sum(map(len, self.programs.values())) >= MOST
-            p = Recorded(self.trials, MANY if is_full else None)
+    def _watched(self, p, arrays):
+        """An eager step. The program p is written from it, or compared with it."""
         inputs, loss = self._tensors(arrays), None
         try:
             with frozen_noise():
                 found = p.text and p.run(arrays)
             with Watch(tick()) as watch:
                 loss = self.function(*inputs)
-            reason = p.refusal or watch.found
-            if not reason and p.text:
+            reason = watch.found or (None if p.signature else MANY)
+            if p.text and not reason:
                 reason = p.difference(found, loss, watch)
             elif not reason:
                 p.write(self.function, loss, inputs, watch)
@@ -168,11 +166,11 @@ class Step:
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(f"{RETURN} This one returned {type(loss).__name__}.")
         loss.backward()  # raises the error of a loss that has no gradient
-        p.refusal = reason or (None if p.fits() else CHANGES)
+        p.refusal = reason or (None if p.fits(p.signature) else CHANGES)
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}", stacklevel=3)
-        if p not in programs:
-            programs.append(p)
+        if p not in self.programs:
+            self.programs.append(p)
         return loss.detach()
 
 

@@ -30,13 +30,14 @@ class Surroundings:
     their names are compared, but values only if some code names them. The same holds for global
     variables. All else is compared as a whole.
 
+    inputs  Tensors, whose values may change, but no shapes, dtypes and flags
     moving  arrays that the program itself changes
 
     Raises TypeError if there is an object whose state cannot be read, such as an iterator.
     """
 
-    def __init__(self, roots, moving):
-        self.names, size = {*SPECIAL}, 0
+    def __init__(self, roots, inputs, moving):
+        self.inputs, self.names, size = inputs, {*SPECIAL}, 0
         while size < len(self.names):  # until no function adds a name
             size = len(self.names)
             self.wholes, self.arrays = [], []
@@ -80,8 +81,9 @@ class Surroundings:
     def _now(self):
         values = [space.get(name) for (_, name), space in self.variables.items()]
         entries = [x.tobytes() + repr((x.shape, x.dtype)).encode() for x in self.arrays]
+        kinds = [kind for x in self.inputs for kind in (x.flags, x.data.dtype, *x.data.shape)]
         attributes = chain.from_iterable(self.attributes.values())
-        return [*gc.get_referents(*self.wholes), *values, *attributes, *entries]
+        return [*gc.get_referents(*self.wholes), *values, *attributes, *entries, *kinds]
 
     def are_same(self):
         """Whether all are the same objects as before, or equal numbers, texts and arrays."""

@@ -1,8 +1,8 @@
 """Finds lines that take values out of the graph: a program could not see them change."""
 
-import linecache
 import sys
 import threading
+import traceback
 
 import numpy as np
 
@@ -66,9 +66,10 @@ class Watch:
             if is_shape or code.co_filename == FILE or code in readers:
                 return
             frame = frame.f_back
-        file, line = frame.f_code.co_filename, frame.f_lineno
-        text = linecache.getline(file, line, frame.f_globals).strip()
-        found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+        (at,) = traceback.extract_stack(frame, limit=1)
+        found = (
+            f"`{at.line}` ({at.filename}:{at.lineno}), which reads or changes values of a Tensor"
+        )
         self.found = self.found or found
 
 

@@ -25,11 +25,6 @@ from minigrad.registry import op
 pytestmark = pytest.mark.usefixtures("seeded", "as_before")
 
 
-def recorded(step):
-    """All programs of a step."""
-    return [p for programs in step.programs.values() for p in programs]
-
-
 def named(arrays):
     return [mg.Tensor(a, name="x") if isinstance(a, np.ndarray) else a for a in arrays]
 
@@ -99,7 +94,7 @@ def of_leaves(function, *leaves):
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda f: f.__name__)
 def test_a_compiled_network_trains_to_the_same_bits(network):
     step = assert_same(of_network(network), [batch(i) for i in range(20)])
-    (p,) = recorded(step)
+    (p,) = step.programs
     assert not p.refusal and not p.trials
 
 
@@ -111,7 +106,7 @@ def test_a_random_loss_trains_to_the_same_bits(seed):
 
     batches = [(np.random.default_rng(i).normal(size=(3, 4)),) for i in range(20)]
     step = assert_same(make, batches)
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 LABELS = "cross_entropy", "nll_loss"
@@ -131,7 +126,7 @@ def test_every_loss_trains_to_the_same_bits(name):
         return x, *([t.argmax(1)] if name in LABELS else others.get(name, [t]))
 
     step = assert_same(of_leaves(function, w), [batch(i) for i in range(8)])
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
     x, *target = batch(0)
     x[0] = np.nan
     assert np.isnan(step(x, *target).item())
@@ -145,7 +140,7 @@ def test_the_right_step_is_kept_where_numbers_have_no_axes():
         return F.elastic_net(y[y.argmax(0)], y[0], l1=0.5, l2=0.25) * x.sum()
 
     step = assert_same(of_leaves(function, w), [(np.float32([1 + i / 8]),) for i in range(8)])
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 def test_comparisons_masks_and_indices_are_computed_again():
@@ -176,7 +171,7 @@ def test_ignored_targets_and_padding_are_found_again():
         y[1] = -100 if i % 2 else 0
         batches.append((x, y))
     step = assert_same(of_leaves(function, weight, table), batches)
-    assert len(recorded(step)) == 2  # with a negative target, and without
+    assert len(step.programs) == 2  # with a negative target, and without
     x, y = batches[1]
     y[2] = -1
     with pytest.raises(ValueError, match=r"the target has classes -1\.\."):
@@ -212,7 +207,7 @@ def test_sums_in_place_are_those_of_eager_mode(how):
     function = IN_PLACE[how]
     batches = [(normal(4, 5, 4, seed=i).astype(np.float32),) for i in range(10)]
     step = assert_same(of_leaves(lambda x: function(w, np.moveaxis(w * 1.0 + x, 1, 2)), w), batches)
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 def test_penalties_give_the_same_bits_where_dtypes_mix():
@@ -223,7 +218,7 @@ def test_penalties_give_the_same_bits_where_dtypes_mix():
         return np.mean(np.tanh(penalty * x)) + F.l2_penalty(w, c=0.1) + np.sum(w * v)
 
     step = assert_same(of_leaves(function, w, v), [(normal(4, seed=i),) for i in range(20)])
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 def test_numbers_give_the_bits_of_arrays():
@@ -235,7 +230,7 @@ def test_numbers_give_the_bits_of_arrays():
 
     batches = [(np.array(0.1 + i / 40),) for i in range(8)]
     step = assert_same(of_leaves(function, w), batches)
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 def test_gradients_are_added_and_have_memory_of_their_own():
@@ -284,7 +279,7 @@ def test_state_of_a_forward_moves_once_a_step_and_not_while_noise_is_frozen():
         np.testing.assert_array_equal(model[0].running_mean, twin.running_mean)
         np.testing.assert_array_equal(model[0].running_var, twin.running_var)
         assert model[0].num_batches_tracked == i + 1
-    assert all(not p.refusal for p in recorded(step))
+    assert all(not p.refusal for p in step.programs)
 
 
 def test_noise_follows_a_new_seed_and_goes_on_as_in_eager_mode():
@@ -316,7 +311,7 @@ def test_shapes_dtypes_modes_and_settings_make_new_programs():
     for n, call in enumerate(calls, 1):
         for _ in range(4):
             call()
-        assert len(recorded(step)) == n
+        assert len(step.programs) == n
     changes = [
         lambda: model.eval(),
         lambda: model.train(),
@@ -332,11 +327,11 @@ def test_shapes_dtypes_modes_and_settings_make_new_programs():
             assert (model[2].weight.grad is None) == (not model[2].weight.requires_grad)
         if not model.training:
             assert loss.item() == np.mean(model(x) ** 2).item()
-    assert len(recorded(step)) == len(calls) + len(changes)
-    assert not any(p.refusal for p in recorded(step))
+    assert len(step.programs) == len(calls) + len(changes)
+    assert not any(p.refusal for p in step.programs)
     with mg.sampling():
         step(x)
-    assert len(recorded(step)) == len(calls) + len(changes) + 1
+    assert len(step.programs) == len(calls) + len(changes) + 1
 
 
 def test_after_many_programs_steps_are_eager(monkeypatch):
@@ -347,7 +342,7 @@ def test_after_many_programs_steps_are_eager(monkeypatch):
         for c in range(1, 7):
             w.grad = None
             assert step(c).item() == 3 * c and w.grad.tolist() == [c, c]
-    assert [p.refusal is None for p in recorded(step)] == [True] * 3 + [False] * 3
+    assert [p.refusal is None for p in step.programs] == [True] * 3 + [False]
 
 
 def test_noise_that_no_result_uses_is_drawn_all_the_same():
@@ -376,7 +371,7 @@ def refused(function, batches, w):
         right = function(*named(arrays))
         right.backward()
         assert (loss, gradient) == (right.item(), w.grad.tolist())
-    assert "# eager" in str(step) and recorded(step)[0].refusal
+    assert "# eager" in str(step) and step.programs[0].refusal
     (warning,) = caught
     assert warning.filename == __file__
     return str(warning.message)
@@ -464,7 +459,7 @@ def test_what_has_no_gradient_is_computed_again(how):
         return np.sum(CUT[how](w, x))
 
     step = assert_same(of_leaves(lambda x: np.sum(CUT[how](w, x)), w), LATER)
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 def test_tensors_without_a_name_are_read_anew():
@@ -473,7 +468,7 @@ def test_tensors_without_a_name_are_read_anew():
     for n in range(6):
         assert step(np.ones(2)).item() == 3 * (n + 2)
         rate += 1
-    assert len(recorded(step)) == 1
+    assert len(step.programs) == 1
 
 
 class Schedule:
@@ -524,7 +519,7 @@ def test_what_python_reads_beside_the_arguments_makes_a_new_program():
             right = schedule.loss(mg.Tensor(x, name="x")) * near
             right.backward()
             assert (loss, gradient) == (right.item(), w_of_schedule.grad.tolist())
-        assert len(recorded(step)) == n
+        assert len(step.programs) == n
     factor = 1.0
 
 
@@ -545,7 +540,7 @@ def test_what_a_module_reads_makes_a_new_program_however_it_is_found():
         holder.model.train(is_training)
         for _ in range(4):
             assert step(np.ones(2)).item() == (0 if is_training else 2 * factor)
-    assert [p.refusal for p in recorded(step)] == [None] * 3
+    assert [p.refusal for p in step.programs] == [None] * 3
     factor = 1.0
 
 
@@ -560,7 +555,7 @@ def test_a_change_of_a_default_makes_a_new_program():
         rates[0], function.__kwdefaults__["scale"] = float(n // 2), float(n)
         for _ in range(4):
             assert step(np.ones(2)).item() == 3 * (n // 2) * n
-        assert len(recorded(step)) == n
+        assert len(step.programs) == n
 
 
 class Plain:
@@ -624,7 +619,7 @@ def test_a_number_makes_a_new_program_wherever_it_is_held(held, read):
             for _ in range(4):
                 loss = around(np.ones(2)) if how == "around" else given(np.ones(2), held)
                 assert loss.item() == 3 * scale
-        assert [p.refusal for p in recorded(around if how == "around" else given)] == [None] * 2
+        assert [p.refusal for p in (around if how == "around" else given).programs] == [None] * 2
 
 
 class WithRate:
@@ -701,7 +696,7 @@ def test_what_was_not_there_makes_a_new_program(what, monkeypatch):
     for right in 3.0, 9.0:
         assert [step(np.ones(2)).item() for _ in range(4)] == [right] * 4
         change(plain, monkeypatch)
-    assert [p.refusal for p in recorded(step)] == [None] * 2
+    assert [p.refusal for p in step.programs] == [None] * 2
 
 
 def test_numbers_that_are_equal_and_differ_make_new_programs():
@@ -774,8 +769,8 @@ def test_what_the_function_does_not_read_may_change():
         for _ in range(6):
             trainer.train(np.ones((3, 2), np.float32))
     (first, *_), (second, *_) = trainer.history[:6], trainer.history[6:]
-    assert second == pytest.approx(1.5 * first) and len(recorded(trainer.step)) == 2
-    assert [p.refusal for p in recorded(trainer.step)] == [None, None]
+    assert second == pytest.approx(1.5 * first) and len(trainer.step.programs) == 2
+    assert [p.refusal for p in trainer.step.programs] == [None, None]
 
 
 def test_a_step_within_a_function_is_refused():
@@ -802,7 +797,7 @@ def test_tensors_are_as_before_when_a_function_was_watched():
     step(np.ones(2))
     with pytest.raises(ZeroDivisionError):
         step(np.ones((2, 2)))
-    assert found == [3] and [p.refusal for p in recorded(step)] == [None]
+    assert found == [3] and [p.refusal for p in step.programs] == [None]
     assert all(vars(mg.Tensor)[name] is value for name, value in usual.items())
     assert mg.no_grad.value is False
 
@@ -965,7 +960,7 @@ def test_wrong_arguments_give_the_error_of_the_function():
         step(x, np.array([0, 1, 2, 0]))
     with pytest.raises(ValueError, match=r"cross_entropy: the target has classes 0\.\.3"):
         step(x, np.array([0, 1, 2, 3]))
-    assert [p.refusal for p in recorded(step)] == [None]
+    assert [p.refusal for p in step.programs] == [None]
 
 
 def test_detect_anomaly_looks_at_a_compiled_step_too():
@@ -986,7 +981,7 @@ def test_an_error_of_the_arguments_is_no_refusal():
         step(np.array([9, 0]))
     for i in range(3):
         step(np.array([i, 0]))
-    assert [(p.refusal, p.trials) for p in recorded(step)] == [(None, 0)]
+    assert [(p.refusal, p.trials) for p in step.programs] == [(None, 0)]
 
 
 def test_overflow_raises_if_numpy_is_set_to_raise():
@@ -1072,7 +1067,7 @@ def test_what_was_recorded_is_freed():
     w = leaf(np.ones(1000))
     step = mg.compile(lambda x: np.sum(F.dropout(np.exp(w * x), 0.5, training=True)))
     step(np.ones(1000))
-    (p,) = recorded(step)
+    (p,) = step.programs
     gc.collect()
     arrays = [x for x in gc.get_objects() if isinstance(x, mg.Tensor) and x.shape == (1000,)]
     assert {id(x) for x in arrays} == {id(x) for x in p.inputs} | {id(w.grad)}
