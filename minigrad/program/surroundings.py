@@ -68,10 +68,9 @@ class Surroundings:
             for space in named:
                 self.attributes[id(space)] = space
                 stack += self._named(space, self.names & space.keys())
-            held = gc.get_referents(*whole)
-            if len(held) <= LARGEST:
-                self.wholes += whole
-                stack += held
+            small = [y for y in whole if len(gc.get_referents(y)) <= LARGEST]
+            self.wholes += small
+            stack += gc.get_referents(*small)
 
     def _named(self, space, names):
         """Notes variables. Returns their values."""
@@ -107,7 +106,10 @@ def _is_known(x):
 
 
 def _read(x):
-    """(dicts of attributes that are read by name, objects that are read as a whole)."""
+    """(dicts of attributes that are read by name, objects that are read as a whole).
+
+    An object is read by name if all its classes are the user's: other code names no attributes.
+    """
     classes = (x if isinstance(x, type) else type(x)).__mro__
     own = [kind for kind in classes if not _is_known(kind)]
     others = {*classes} - {*own, object, ModuleType}

@@ -1,5 +1,6 @@
 """Compiled steps: the same bits as eager steps, or eager steps and a warning."""
 
+import builtins
 import contextvars
 import gc
 import operator
@@ -642,6 +643,11 @@ class Missing(dict):
         return factor
 
 
+class Long(list):
+    def rate(self):
+        return factor
+
+
 def by_import(plain):
     from its_own_module import scale
 
@@ -678,6 +684,7 @@ NEW = {  # what changes: (how a function of a Plain reads 1, how a later change 
     "a name of Python": (lambda p: abs(1.0), set_global(abs=lambda x: 3.0)),
     "an import": (by_import, lambda p, patch: setattr(p.module, "scale", 3.0)),
     "a method of a module": (lambda p: p.model(np.zeros(2)) / 2, set_global(factor=3.0)),
+    "a method of a long list": (lambda p: p.long.rate(), set_global(factor=3.0)),
     "a method of a dict": (lambda p: p.missing["rate"], set_global(factor=3.0)),
     "the code of a function": (
         one,
@@ -690,7 +697,7 @@ NEW = {  # what changes: (how a function of a Plain reads 1, how a later change 
 def test_what_was_not_there_makes_a_new_program(what, monkeypatch):
     plain, w, (read, change) = Plain(), leaf([1.0, 2.0]), NEW[what]
     plain.at, plain.items, plain.missing, plain.model = WithRate(), [], Missing(), Penalised()
-    plain.module = config("its_own_module")
+    plain.module, plain.long = config("its_own_module"), Long(range(2000))
     monkeypatch.setitem(sys.modules, "its_own_module", plain.module)
     step = mg.compile(lambda x: np.sum(w * x) * read(plain))
     for right in 3.0, 9.0:
@@ -746,7 +753,7 @@ def test_a_function_that_reads_an_iterator_is_refused():
         assert [step(np.ones(2)).item() for _ in range(8)] == [3 * n for n in range(1, 9)]
 
 
-def test_what_the_function_does_not_read_may_change():
+def test_what_the_function_does_not_read_may_change(monkeypatch):
     class Trainer:
         def __init__(self):
             self.history, self.steps, self.rate = [], 0, 2.0
@@ -761,6 +768,7 @@ def test_what_the_function_does_not_read_may_change():
 
         def train(self, x):
             self.steps += 1
+            monkeypatch.setattr(builtins, "_", self.steps, raising=False)  # as in a console
             self.history.append(self.step(x).item())
 
     trainer = Trainer()

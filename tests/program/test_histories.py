@@ -11,6 +11,16 @@ from minigrad.noise import get_rng_state, set_rng_state
 pytestmark = pytest.mark.usefixtures("seeded", "as_before")
 
 
+class Config:
+    rate = 1.0
+
+    def __init__(self):
+        self.more = []
+
+    def shift(self):
+        return getattr(self, "extra", 0.0) + sum(self.more)
+
+
 class Net(nn.Module):
     def __init__(self):
         self.first = nn.Linear(6, 8, penalty=nn.L2(1e-2))
@@ -20,6 +30,7 @@ class Net(nn.Module):
         self.scale, self.skips, self.act, self.head = 1.5, True, F.relu, "last"
         self.settings = {"factor": 2.0, "shifts": [1.0, 2.0]}
         self.weights, self.smoothing = np.array([1, 2, 1], np.float32), 0.1
+        self.config = Config()
 
     def forward(self, x):
         h = self.act(self.norm(self.first(x))) * self.scale
@@ -27,7 +38,7 @@ class Net(nn.Module):
         for layer in self.inner:
             h = np.tanh(layer(h))
         h = h * self.settings["factor"] + self.settings["shifts"][0]
-        return getattr(self, self.head)(h)
+        return getattr(self, self.head)(h) * self.config.rate + self.config.shift()
 
     def loss(self, x, y):
         settings = {"weight": self.weights, "label_smoothing": self.smoothing}
@@ -65,6 +76,10 @@ CHANGES = [  # of a Net, by a number from 0.5 to 1.5
     ),
     lambda net, v: net.first.register_forward_hook(lambda module, args, out: out * v),
     lambda net, v: mg.manual_seed(int(100 * v)),
+    lambda net, v: setattr(net.config, "rate", v),
+    lambda net, v: setattr(net.config, "extra", v),
+    lambda net, v: net.config.more.append(v),
+    lambda net, v: net.config.more.clear(),
 ]
 
 
