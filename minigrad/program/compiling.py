@@ -210,18 +210,20 @@ def compile(function, trials=2) -> Step:
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
     all Tensors anew and draw noise anew, from the same streams. They give the same bits as eager
     mode; where float32 and float64 mix, the same up to rounding. A change of what the function
-    reads beside its arguments makes a new program. A step sees changes of variables, attributes and
-    items that its code names, and of arrays, lists and dicts of up to 1,000 entries. It does not
-    see changes of environment variables, or of attributes whose names the code computes. Pass
-    larger arrays of NumPy as arguments. After 32 programs calls are eager.
+    reads beside its arguments makes a new program. A step sees changes of variables and attributes
+    that its code names, also of new ones, and of arrays, lists and dicts of up to 1,000 entries. It
+    does not see changes of environment variables, of attributes whose names the code computes, and
+    behind weak references. Pass larger arrays of NumPy as arguments. After 32 programs calls with
+    anything new are eager.
 
     A program cannot see what Python decides by values. So a function stays eager, and a warning
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
-    shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
-    `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
-    whose loss or gradients differ stays eager. Later calls do not check values, such as whether
-    the targets of binary_cross_entropy are in [0, 1]. NumPy warns or raises as `np.seterr` says,
-    unless an op of the step ignores overflow, as sigmoid does: then the whole program ignores it.
+    shapes depend on values, if it reads an iterator, or if it changes a variable, an attribute or
+    an item. `t.detach()` and `no_grad()` are fine. The first `trials` calls also run eagerly, with
+    the same noise: a step whose loss or gradients differ stays eager. Later calls do not check
+    values, such as whether the targets of binary_cross_entropy are in [0, 1]. NumPy warns or raises
+    as `np.seterr` says, unless an op of the step ignores overflow, as sigmoid does: then the whole
+    program ignores it.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError if `function` is none, or returns no Tensor, or calls backward, and for an

@@ -643,6 +643,11 @@ class Missing(dict):
         return factor
 
 
+class Made:
+    def __init__(self):
+        self.rate = factor
+
+
 class Long(list):
     def rate(self):
         return factor
@@ -684,6 +689,7 @@ NEW = {  # what changes: (how a function of a Plain reads 1, how a later change 
     "a name of Python": (lambda p: abs(1.0), set_global(abs=lambda x: 3.0)),
     "an import": (by_import, lambda p, patch: setattr(p.module, "scale", 3.0)),
     "a method of a module": (lambda p: p.model(np.zeros(2)) / 2, set_global(factor=3.0)),
+    "an object that is made": (lambda p: Made().rate, set_global(factor=3.0)),
     "a method of a long list": (lambda p: p.long.rate(), set_global(factor=3.0)),
     "a method of a dict": (lambda p: p.missing["rate"], set_global(factor=3.0)),
     "the code of a function": (
@@ -779,6 +785,20 @@ def test_what_the_function_does_not_read_may_change(monkeypatch):
     (first, *_), (second, *_) = trainer.history[:6], trainer.history[6:]
     assert second == pytest.approx(1.5 * first) and len(trainer.step.programs) == 2
     assert [p.refusal for p in trainer.step.programs] == [None, None]
+
+
+def test_arrays_and_lists_of_more_than_1000_entries_are_data():
+    for size, count in ((1000, 3), (1001, 1)):
+        w, table, numbers = leaf([1.0, 2.0]), np.ones(size), [1.0] * size
+
+        def function(x, n=numbers, t=table, w=w):
+            return np.sum(w * x) * float(t[0]) * n[0]
+
+        step = mg.compile(function, trials=0)
+        for data in table, numbers, []:
+            step(np.ones(2))
+            data[:1] = [3.0]
+        assert len(step.programs) == count
 
 
 def test_a_step_within_a_function_is_refused():
