@@ -78,17 +78,18 @@ class Surroundings:
         return map(space.get, names)
 
     def _now(self):
+        """(objects, shapes and the like)."""
         values = [space.get(name) for (_, name), space in self.variables.items()]
-        entries = [x.tobytes() + repr((x.shape, x.dtype)).encode() for x in self.arrays]
-        kinds = [kind for x in self.inputs for kind in (x.flags, x.data.dtype, *x.data.shape)]
         attributes = chain.from_iterable(self.attributes.values())
-        return [*gc.get_referents(*self.wholes), *values, *attributes, *entries, *kinds]
+        kinds = [(x.flags, x.data.shape, x.data.dtype) for x in self.inputs]
+        entries = [(x.tobytes(), x.shape, x.dtype) for x in self.arrays]
+        return [*gc.get_referents(*self.wholes), *values, *attributes], kinds + entries
 
     def are_same(self):
         """Whether all are the same objects as before, or equal numbers, texts and arrays."""
-        now, then = self._now(), self.then
-        is_same = all(map(is_, now, then)) or all(map(_is_same, now, then))
-        return len(now) == len(then) and is_same
+        (now, kinds), (then, old_kinds) = self._now(), self.then
+        is_same = kinds == old_kinds and len(now) == len(then)
+        return is_same and (all(map(is_, now, then)) or all(map(_is_same, now, then)))
 
 
 def _is_same(a, b):
