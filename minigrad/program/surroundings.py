@@ -99,8 +99,8 @@ def _is_same(a, b):
 def _is_known(x):
     """Whether x is read elsewhere, or does not change."""
     if isinstance(x, (FunctionType, type, ModuleType)):
-        name = x.__name__ if isinstance(x, ModuleType) else x.__module__ or "minigrad"
-        name = name.partition(".")[0]
+        home = x.__name__ if isinstance(x, ModuleType) else str(x.__module__)
+        name = home.partition(".")[0]
         file = getattr(sys.modules.get(name), "__file__", None) or ""
         return name in FOREIGN or "site-packages" in file  # an installed library
     return isinstance(x, (Tensor, CodeType, np.dtype, np.generic, str, int, float))

@@ -463,6 +463,19 @@ def test_what_has_no_gradient_is_computed_again(how):
     assert [p.refusal for p in step.programs] == [None]
 
 
+def test_a_leaf_of_another_kind_makes_a_new_program():
+    w = leaf([1.0, 2.0])
+    step = mg.compile(lambda x: np.sum(w * x) * len(w) * w.dtype.itemsize)
+    kinds = np.ones(3), np.ones(3, np.float32), np.ones((3, 1), np.float32)
+    for n, data in enumerate(kinds, 1):
+        w.data = data
+        for _ in range(4):
+            w.grad = None
+            assert step(np.ones(1)).item() == 9 * data.dtype.itemsize
+            assert w.grad.shape == w.shape and w.grad.dtype == w.dtype
+        assert len(step.programs) == n
+
+
 def test_tensors_without_a_name_are_read_anew():
     w, rate = leaf([1.0, 2.0]), mg.Tensor(1.0, dtype=np.float64)
     step = mg.compile(lambda x: np.sum(w * x) * (rate + 1))
@@ -689,6 +702,10 @@ NEW = {  # what changes: (how a function of a Plain reads 1, how a later change 
     "a name of Python": (lambda p: abs(1.0), set_global(abs=lambda x: 3.0)),
     "an import": (by_import, lambda p, patch: setattr(p.module, "scale", 3.0)),
     "a method of a module": (lambda p: p.model(np.zeros(2)) / 2, set_global(factor=3.0)),
+    "a function without a module": (
+        lambda p: p.function(),
+        lambda p, patch: p.function.__globals__.update(scale=3.0),
+    ),
     "an object that is made": (lambda p: Made().rate, set_global(factor=3.0)),
     "a method of a long list": (lambda p: p.long.rate(), set_global(factor=3.0)),
     "a method of a dict": (lambda p: p.missing["rate"], set_global(factor=3.0)),
@@ -705,6 +722,8 @@ def test_what_was_not_there_makes_a_new_program(what, monkeypatch):
     plain.at, plain.items, plain.missing, plain.model = WithRate(), [], Missing(), Penalised()
     plain.module, plain.long = config("its_own_module"), Long(range(2000))
     monkeypatch.setitem(sys.modules, "its_own_module", plain.module)
+    exec("def function(): return scale", space := {"scale": 1.0})
+    plain.function = space["function"]
     step = mg.compile(lambda x: np.sum(w * x) * read(plain))
     for right in 3.0, 9.0:
         assert [step(np.ones(2)).item() for _ in range(4)] == [right] * 4
