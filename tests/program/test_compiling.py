@@ -782,6 +782,8 @@ def test_what_the_function_does_not_read_may_change(monkeypatch):
     class Trainer:
         def __init__(self):
             self.history, self.steps, self.rate = [], 0, 2.0
+            self.module, self.default = config("cfg"), object()
+            self.module.steps = 0
             self.model = nn.Linear(2, 1)
             self.step = mg.compile(self.loss)
 
@@ -789,10 +791,12 @@ def test_what_the_function_does_not_read_may_change(monkeypatch):
             return self.scaled(np.sum(self.model(x)))
 
         def scaled(self, loss):
-            return loss * self.rate
+            rate = getattr(self, "other_rate", self.default)
+            return loss * (self.rate if rate is self.default else rate) * self.module.scale
 
         def train(self, x):
             self.steps += 1
+            self.module.steps = self.steps
             monkeypatch.setattr(builtins, "_", self.steps, raising=False)  # as in a console
             self.history.append(self.step(x).item())
 
