@@ -19,7 +19,7 @@ FOREIGN = {"minigrad", "numpy", *sys.stdlib_module_names}  # these do not change
 HIDDEN = Iterator, ContextVar, bytearray  # their state cannot be read
 # Methods that Python calls by itself.
 SPECIAL = {name for kind in (int, list, dict) for name in dir(kind) if name.startswith("__")}
-SPECIAL |= {"__call__", "__getattr__", "__get__", "__enter__", "__exit__"}
+SPECIAL |= {"__call__", "__getattr__", "__get__", "__enter__"}
 SPECIAL -= {"__init__", "__doc__"}
 
 

@@ -656,6 +656,28 @@ class Missing(dict):
         return factor
 
 
+class Descriptor:
+    def __get__(self, holder, kind):
+        return factor
+
+
+class WithDescriptor:
+    rate = Descriptor()
+
+
+class Entered:
+    def __enter__(self):
+        return factor
+
+    def __exit__(self, *error):
+        pass
+
+
+def by_entering(plain):
+    with plain.entered as rate:
+        return rate
+
+
 class Made:
     def __init__(self):
         self.rate = factor
@@ -706,6 +728,9 @@ NEW = {  # what changes: (how a function of a Plain reads 1, how a later change 
         lambda p: p.function(),
         lambda p, patch: p.function.__globals__.update(scale=3.0),
     ),
+    "a function inside": (lambda p: (lambda: factor)(), set_global(factor=3.0)),
+    "a descriptor": (lambda p: p.described.rate, set_global(factor=3.0)),
+    "a block": (by_entering, set_global(factor=3.0)),
     "an object that is made": (lambda p: Made().rate, set_global(factor=3.0)),
     "a method of a long list": (lambda p: p.long.rate(), set_global(factor=3.0)),
     "a method of a dict": (lambda p: p.missing["rate"], set_global(factor=3.0)),
@@ -722,6 +747,7 @@ def test_what_was_not_there_makes_a_new_program(what, monkeypatch):
     plain.at, plain.items, plain.missing, plain.model = WithRate(), [], Missing(), Penalised()
     plain.module, plain.long = config("its_own_module"), Long(range(2000))
     monkeypatch.setitem(sys.modules, "its_own_module", plain.module)
+    plain.described, plain.entered = WithDescriptor(), Entered()
     exec("def function(): return scale", space := {"scale": 1.0})
     plain.function = space["function"]
     step = mg.compile(lambda x: np.sum(w * x) * read(plain))
