@@ -173,7 +173,7 @@ def default(value):
 
 
 def with_class(value):
-    return type("Own", (), {"inner": value})()
+    return type("Own", (), {"inner": [value]})()  # a function in a class would be a method
 
 
 def of_exec(value):
@@ -200,9 +200,13 @@ HOLDERS = [  # (make one of a value, read the value, change it)
     (closure, (lambda f: f()), (lambda f, n: setattr(f.__closure__[0], "cell_contents", n))),
     (default, (lambda f: f()), (lambda f, n: setattr(f, "__defaults__", (n,)))),
     (of_exec, (lambda f: f()), (lambda f, n: f.__globals__.update(value=n))),
-    (with_class, (lambda x: x.inner), (lambda x, n: setattr(x, "inner", n))),
-    (with_class, (lambda x: getattr(x, "late", x.inner)), (lambda x, n: setattr(x, "late", n))),
-    (with_class, (lambda x: x.inner), (lambda x, n: setattr(type(x), "inner", n))),
+    (with_class, (lambda x: x.inner[0]), (lambda x, n: setattr(x, "inner", [n]))),
+    (
+        with_class,
+        (lambda x: getattr(x, "late", x.inner)[0]),
+        (lambda x, n: setattr(x, "late", [n])),
+    ),
+    (with_class, (lambda x: x.inner[0]), (lambda x, n: setattr(type(x), "inner", [n]))),
 ]
 
 
