@@ -118,7 +118,7 @@ def _read(x):
     own_dict = getattr(x, "__dict__", None)  # Python makes it now: later it looks like a change
     if others or own_dict is None or any("__slots__" in space for space in spaces):
         return [], [x, *spaces]
-    return spaces if isinstance(x, type) else [own_dict, *spaces], []
+    return [own_dict, *spaces], []
 
 
 def _names(code):

@@ -420,6 +420,16 @@ def test_values_that_leave_the_graph_are_refused(how):
         assert f"{__file__}:" in message and f'"{how}": lambda w, x' in message
 
 
+def test_the_warning_names_the_line_that_reads_first():
+    w = leaf([1.0, 2.0])
+
+    def function(x):
+        first = x[0].item()
+        return np.sum(w * x) * first * x[1].item()
+
+    assert "first = x[0].item()" in refused(function, LATER, w)
+
+
 def test_a_gradient_that_is_reset_inside_the_function_is_refused():
     w = leaf([1.0, 2.0])
 
