@@ -6,7 +6,7 @@ import traceback
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, computed, data_of, entries_of
 from ..engine import RECORDED, Tensor, backward_pass, record
 from ..modes import no_grad, readers, reads, recording
 from ..noise import Noise, effect, watching
@@ -19,6 +19,9 @@ for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array
     reads(function)
 for name in "shape", "dtype", "ndim", "size":
     reads(vars(Array)[name].fget)
+# These read for their callers, so the caller is noted.
+WITHIN = {f.__code__ for f in (data_of, computed, entries_of)}
+INNER = "<listcomp>", "<genexpr>"
 # Functions of NumPy that read shapes and dtypes.
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
 PACKAGE = __name__.partition(".")[0] + "."
@@ -57,20 +60,20 @@ class Watch:
                 setattr(kind, name, versions[bool(opened)])
 
     def note(self, x, frame):
-        """Notes the line that reads the values of x, unless code of minigrad may read them."""
+        """Notes the line that reads the values of x, unless the code of `frame` may read them."""
         if isinstance(x, Noise):
             self.drawn[x.order] = x
-        while _is_own(frame) and frame.f_code.co_name != "vjp":  # it calls the rules
-            code = frame.f_code
-            is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
-            if is_shape or code.co_filename == FILE or code in readers:
-                return
+        while frame.f_code in WITHIN or (frame.f_code.co_name in INNER and _is_own(frame)):
+            frame = frame.f_back
+        code = frame.f_code
+        is_shape = code is _on_data.__code__ and frame.f_locals["function"] in LIKE
+        if is_shape or self.found or code.co_filename == FILE or code in readers:
+            return
+        while _is_own(frame) and frame.f_back.f_code.co_name != "vjp":  # which calls a rule
             frame = frame.f_back
         (at,) = traceback.extract_stack(frame, limit=1)
-        found = (
-            f"`{at.line}` ({at.filename}:{at.lineno}), which reads or changes values of a Tensor"
-        )
-        self.found = self.found or found
+        place = f"`{at.line}` ({at.filename}:{at.lineno})"
+        self.found = f"{place}, which reads or changes values of a Tensor"
 
 
 def _is_own(frame):
