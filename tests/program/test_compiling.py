@@ -460,6 +460,7 @@ CUT = {
     "no_grad": no_gradient,
     "decorated": lambda w, x: w * mg.no_grad()(np.maximum)(x, w),
     "scale": lambda w, x: (w * x) / np.max(np.abs(w * x).detach()),
+    "made inside": lambda w, x: w * x * mg.Tensor([2.0, 3.0]).numpy(),
     "constant": lambda w, x: w * (PLAIN * x + np.sqrt(PLAIN)),
     "like": lambda w, x: w * (np.ones_like(w) + np.zeros_like(x)),
 }
