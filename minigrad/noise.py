@@ -409,16 +409,16 @@ class frozen_noise(Block):
 def effect(function, *args):
     """Calls a function that changes running statistics, with arrays in place of Tensors.
 
-    It does nothing inside `frozen_noise()`. If `effects` holds a list, the call is added to it.
+    It does nothing inside `frozen_noise()`. A Watch of this thread notes the call.
     """
     if frozen.get():
         return
     function(*map(data_of, args))
-    if (told := effects.get()) is not None:
-        told.append((tick(), function, args))
+    if watch := watching.get():
+        watch.effects.append((tick(), function, args))
 
 
-effects = ContextVar("effects", default=None)
+watching = ContextVar("watching", default=None)  # the Watch of program/watching.py that is open
 sampling_mode = Mode("sampling", default=False)
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import linecache
-import textwrap
 import warnings
 
 import numpy as np
@@ -18,13 +17,10 @@ from ..noise import Noise, frozen, frozen_noise, sampling_mode
 from .surroundings import Surroundings
 from .symbols import NAME
 from .watching import Watch
-from .writing import WIDTH, Writer, tidy
+from .writing import Writer, tidy
 
 MOST = 32  # the most programs of a step: each costs eager calls
-HINT = (
-    "A program cannot see what Python decides by values, such as `if x.sum() > 0`, or what other "
-)
-HINT += "generators draw."
+HINT = "A program cannot see what Python decides by values, or what other generators draw."
 CHANGES = "the function changes a variable, an attribute or an item"
 ARGUMENTS = "compile: an argument is a list or the like, or requires a gradient. Pass arrays, "
 ARGUMENTS += "Tensors of data, numbers and tuples, and use parameters without passing them."
@@ -35,15 +31,16 @@ MANY = f"what the function reads changes often, and a step has at most {MOST} pr
 class Recorded:
     """The program of one signature.
 
-    trials   how many more calls are compared with eager mode
-    refusal  None, or why calls are eager
-    text     None, or the program
-    inputs   the leaves that are read at each call
-    leaves   the leaves that get a gradient
+    signature  modes and the kinds of the arguments, or None for all that have no program
+    trials     how many more calls are compared with eager mode
+    refusal    None, or why calls are eager
+    text       None, or the program
+    inputs     the leaves that are read at each call
+    leaves     the leaves that get a gradient
     """
 
-    def __init__(self, trials, refusal):
-        self.trials, self.refusal, self.text = trials, refusal, None
+    def __init__(self, signature, trials):
+        self.signature, self.trials, self.refusal, self.text = signature, trials, None, None
 
     def write(self, function, loss, inputs, watch):
         """Writes the program of a loss, what `function` made of its arguments `inputs`."""
@@ -55,43 +52,40 @@ class Recorded:
             if node.op and (node.op.name == "argwhere" or (node.op.name == "getitem" and masks)):
                 raise TypeError(f"the shape of {node.op.name} depends on values. Use np.where")
         page, final = writer.page, writer.page.final()
-        names = {leaf.order: final(name) for name, leaf in page.inputs.items()}
+        names = {leaf.order: name for name, leaf in page.inputs.items()}
         arrays, settings = filter(is_array, inputs), [x for x in inputs if not is_array(x)]
         arguments = [names.pop(x.order, f"unused{i}_") for i, x in enumerate(arrays)]
-        self.inputs = [x for x in page.inputs.values() if x.order in names]
         head = f"def run({', '.join([*arguments, *names.values()])}):"
-        head = textwrap.fill(head, WIDTH, subsequent_indent=" " * 8)
         returned = f"{writer.symbols[loss.order].name}, [{', '.join(writer.gradients.values())}]"
-        lines = [head, *_forgetting(page, returned, final), f"return {final(returned)}"]
-        self.text = "\n    ".join(lines)
+        lines = [head, *_forgetting(page, returned), f"return {returned}"]
+        self.text = final("\n    ".join(lines))
         known = {final(name): value for name, value in page.constants.items()} | {"np": np}
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
         exec(builtin_compile(self.text, file, "exec"), known)
         self.function = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
+        self.inputs = [x for x in page.inputs.values() if x.order in names]
         # What the trials compare, and what the program takes for granted.
         self.leaves, self.effects = list(writer.gradients), _settings(watch)
         called = leaf_names(writer.nodes)
         self.names = ["loss", *(f"gradient of {called[x.order]}" for x in self.leaves)]
-        modules = [m for owner in modules_of(writer.nodes) for m in owner.modules()]
+        roots = [function, *settings, *modules_of(writer.nodes)]
         moving = [a for _, _, args in watch.effects for a in args]
-        self.kinds = self._kinds()
-        self.surroundings = Surroundings([function, *settings, *modules], moving)
+        self.surroundings = Surroundings(roots, self.inputs, moving)
 
     def run(self, arrays):
         """(loss, gradients of the leaves) for the arguments of a step."""
         read = [x.draw() if isinstance(x, Noise) else x.data for x in self.inputs]
         return self.function(*filter(is_array, arrays), *read)
 
-    def fits(self):
-        """Whether all that the program relies on is as before, or calls are eager."""
-        return self.refusal or (self._kinds() == self.kinds and self.surroundings.are_same())
-
-    def _kinds(self):
-        return [(x.flags, x.data.shape, x.data.dtype) for x in self.inputs]
+    def fits(self, signature):
+        """Whether this is for the signature and all that the program relies on is as before."""
+        is_meant = self.signature in (None, signature)
+        return is_meant and (self.refusal or self.surroundings.are_same())
 
     def difference(self, found, loss, watch):
         """The first difference between a run, (loss, gradients), and an eager run, or None."""
+        self.trials -= 1
         if _settings(watch) != self.effects:
             return "this run changes other state"
         gradients = grad(loss, self.leaves, retain_graph=True, allow_unused=True)
@@ -100,48 +94,43 @@ class Recorded:
         return f"the {wrong[0]} differs. {HINT}" if wrong else None
 
 
-def _forgetting(page, returned, final):
+def _forgetting(page, returned):
     """The lines of a page. Each deletes the values that no later line needs."""
-    needed = {*NAME.findall(returned), *page.inputs, *page.constants, None}
-    last = {n: i for i, line in enumerate(page.lines) for n in (line.target, *line.names)}
-    lines = [tidy(final(line.text)) for line in page.lines]
-    for name, i in last.items():
-        if name not in needed:
-            lines[i] += f"; del {final(name)}"
+    needed, lines = {*NAME.findall(returned), *page.inputs, *page.constants, None}, []
+    for line in reversed(page.lines):
+        last = {line.target, *line.names} - needed
+        lines.insert(0, "; del ".join([tidy(line.text), *sorted(last)]))
+        needed |= last
     return lines
 
 
 class Step:
     """A training step that runs as a program: see `compile`.
 
-    programs  {signature: [Recorded]}
+    programs  a list of Recorded
     """
 
     def __init__(self, function, trials):
-        self.function, self.trials, self.programs = function, trials, {}
+        self.function, self.trials, self.programs = function, trials, []
         self.names = list(inspect.signature(function).parameters)
 
     def __repr__(self):
-        programs = [p for programs in self.programs.values() for p in programs]
-        return "\n\n".join(f"# eager: {p.refusal}" if p.refusal else p.text for p in programs)
+        texts = [f"# eager: {p.refusal}" if p.refusal else p.text for p in self.programs]
+        return "\n\n".join(texts)
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]
-        if detecting.get():  # detect_anomaly looks at each op
-            return self._eagerly(arrays)
-        modes = recording.get(), sampling_mode.get(), frozen.get()
-        kinds = map(_kind, args, arrays)
-        programs = self.programs.setdefault((*modes, array.default_dtype, *kinds), [])
-        p = next((p for p in programs if p.fits()), None)
+        modes = recording.get(), sampling_mode.get(), frozen.get(), array.default_dtype
+        signature = (*modes, *map(_kind, args, arrays))
+        p = next((p for p in self.programs if p.fits(signature)), None)
+        if detecting.get() or (p and p.refusal):  # detect_anomaly looks at each op
+            loss = self.function(*self._tensors(arrays))
+            loss.backward()
+            return loss.detach()
         if p is None:
-            is_full = sum(map(len, self.programs.values())) >= MOST
-            p = Recorded(self.trials, MANY if is_full else None)
-            loss = self._watched(p, arrays)
-            programs.append(p)
-            return loss
-        if p.refusal:
-            return self._eagerly(arrays)
-        if p.trials:
+            is_full = len(self.programs) == MOST
+            p = Recorded(None if is_full else signature, self.trials)
+        if p.trials or not p.text:
             return self._watched(p, arrays)
         try:
             loss, gradients = p.run(arrays)
@@ -153,44 +142,35 @@ class Step:
             leaf.grad = g if leaf.grad is None else leaf.grad + g
         return constant(loss)
 
-    def _eagerly(self, arrays):
-        loss = self.function(*self._tensors(arrays))
-        loss.backward()
-        return loss.detach()
-
     def _tensors(self, arrays):
         pairs = zip(arrays, self.names + ["x"] * len(arrays))
         return [Tensor(a, name=n) if isinstance(a, np.ndarray) else a for a, n in pairs]
 
     def _watched(self, p, arrays):
         """An eager step. The program p is written from it, or compared with it."""
-        failure, inputs = None, self._tensors(arrays)
+        inputs, loss = self._tensors(arrays), None
         try:
             with frozen_noise():
                 found = p.text and p.run(arrays)
-        except Exception as error:
-            failure = repr(error)
-        try:
             with Watch(tick()) as watch:
                 loss = self.function(*inputs)
+            reason = watch.found or (None if p.signature else MANY)
+            if p.text and not reason:
+                reason = p.difference(found, loss, watch)
+            elif not reason:
+                p.write(self.function, loss, inputs, watch)
         except Exception as error:  # some code needs Tensors outside the graph
-            loss = self.function(*inputs)
-            failure = repr(error)
+            reason = repr(error)
+            if loss is None:
+                loss = self.function(*inputs)
         if not isinstance(loss, Tensor) or loss.args is None:
             raise TypeError(f"{RETURN} This one returned {type(loss).__name__}.")
-        p.refusal = p.refusal or failure or watch.found
-        try:
-            if p.text and not p.refusal:
-                p.trials, p.refusal = p.trials - 1, p.difference(found, loss, watch)
-            elif not p.refusal:
-                p.write(self.function, loss, inputs, watch)
-        except Exception as error:  # such as a rule that does not run on Tensors
-            p.refusal = repr(error)
         loss.backward()  # raises the error of a loss that has no gradient
-        if not p.fits():
-            p.refusal = CHANGES
+        p.refusal = reason or (None if p.fits(p.signature) else CHANGES)
         if p.refusal:
             warnings.warn(f"compile: from now on eager: {p.refusal}", stacklevel=3)
+        if p not in self.programs:
+            self.programs.append(p)
         return loss.detach()
 
 
@@ -214,7 +194,7 @@ def _typed(a):
     """A setting with its type: 1 is not True, and 0.0 is not -0.0."""
     if isinstance(a, tuple):
         return tuple(map(_typed, a))
-    return type(a), repr(a) if isinstance(a, float) else a
+    return type(a), repr(a) if isinstance(a, (float, np.generic)) else a
 
 
 builtin_compile = compile
@@ -230,18 +210,20 @@ def compile(function, trials=2) -> Step:
     backward pass down as straight-line NumPy (see `write_out`). Later calls run these lines, read
     all Tensors anew and draw noise anew, from the same streams. They give the same bits as eager
     mode; where float32 and float64 mix, the same up to rounding. A change of what the function
-    reads beside its arguments makes a new program. A step sees changes of variables, attributes and
-    items that its code names, and of arrays, lists and dicts of up to 1,000 entries. It does not
-    see changes of environment variables, or of attributes whose names the code computes. Pass
-    larger arrays of NumPy as arguments. After 32 programs calls are eager.
+    reads beside its arguments makes a new program. A step sees changes of variables and attributes
+    that its code names, also of new ones, and of arrays, lists and dicts of up to 1,000 entries. It
+    does not see changes of environment variables, of attributes whose names the code computes, and
+    behind weak references. Pass larger arrays of NumPy as arguments. After 32 programs calls with
+    anything new are eager.
 
     A program cannot see what Python decides by values. So a function stays eager, and a warning
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
-    shapes depend on values, or if it changes a variable, an attribute or an item. `t.detach()` and
-    `no_grad()` are fine. The first `trials` calls also run eagerly, with the same noise: a step
-    whose loss or gradients differ stays eager. Later calls do not check values, such as whether
-    the targets of binary_cross_entropy are in [0, 1]. NumPy warns or raises as `np.seterr` says,
-    unless an op of the step ignores overflow, as sigmoid does: then the whole program ignores it.
+    shapes depend on values, if it reads an iterator, or if it changes a variable, an attribute or
+    an item. `t.detach()` and `no_grad()` are fine. The first `trials` calls also run eagerly, with
+    the same noise: a step whose loss or gradients differ stays eager. Later calls do not check
+    values, such as whether the targets of binary_cross_entropy are in [0, 1]. NumPy warns or raises
+    as `np.seterr` says, unless an op of the step ignores overflow, as sigmoid does: then the whole
+    program ignores it.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError if `function` is none, or returns no Tensor, or calls backward, and for an

@@ -1,16 +1,15 @@
 """Finds lines that take values out of the graph: a program could not see them change."""
 
-import linecache
 import sys
 import threading
-from contextvars import ContextVar
+import traceback
 
 import numpy as np
 
 from ..array import Array, computed, data_of, entries_of
 from ..engine import RECORDED, Tensor, backward_pass, record
 from ..modes import no_grad, readers, reads, recording
-from ..noise import Noise, effect, effects
+from ..noise import Noise, effect, watching
 from ..ops.comparisons import stop_gradient
 from ..registry import FILE, _on_data
 from .symbols import SHAPES
@@ -27,7 +26,6 @@ INNER = "<listcomp>", "<genexpr>"
 LIKE = *SHAPES, np.zeros_like, np.ones_like, np.empty_like
 PACKAGE = __name__.partition(".")[0] + "."
 
-watching = ContextVar("watching", default=None)  # the Watch of this thread
 opened, lock = set(), threading.Lock()  # the Watches of all threads
 
 
@@ -46,13 +44,12 @@ class Watch:
         self.start, self.found, self.effects, self.drawn = start, None, [], {}
 
     def __enter__(self):
-        self.tokens = watching.set(self), effects.set(self.effects)
+        self.token = watching.set(self)
         self._replace(opened.add)
         return self
 
     def __exit__(self, *error):
-        watching.reset(self.tokens[0])
-        effects.reset(self.tokens[1])
+        watching.reset(self.token)
         self._replace(opened.discard)
 
     def _replace(self, change):
@@ -74,9 +71,9 @@ class Watch:
             return
         while _is_own(frame) and frame.f_back.f_code.co_name != "vjp":  # which calls a rule
             frame = frame.f_back
-        file, line = frame.f_code.co_filename, frame.f_lineno
-        text = linecache.getline(file, line, frame.f_globals).strip()
-        self.found = f"`{text}` ({file}:{line}), which reads or changes values of a Tensor"
+        (at,) = traceback.extract_stack(frame, limit=1)
+        place = f"`{at.line}` ({at.filename}:{at.lineno})"
+        self.found = f"{place}, which reads or changes values of a Tensor"
 
 
 def _is_own(frame):
@@ -89,7 +86,7 @@ def _flags(x):
     own, watch = FLAGS.__get__(x), watching.get()
     if watch is None:
         return own
-    if not own and x.op is None and x.order < watch.start:
+    if not own and x.order < watch.start:
         own = RECORDED
     return min(own, RECORDED) if recording.blocks() else own  # inside no_grad()
 

@@ -288,6 +288,49 @@ def test_an_op_whose_constants_cannot_be_written_is_refused(own_registry):
         mg.write_out(np.sum(known(leaf([1.0]))))
 
 
+half = lambda x: x / 2  # noqa: E731
+
+
+def test_an_op_with_a_helper_that_is_a_lambda_is_refused(own_registry):
+    @op(x=lambda g, out, x: g / 2)
+    def halved(x):
+        return half(x) if x.tolist()[0] > 0 else half(x)
+
+    with pytest.raises(TypeError, match="the source of <lambda> is not at hand"):
+        mg.write_out(np.sum(halved(leaf([1.0]))))
+
+
+def times(k):
+    @op(x=lambda g, out, x: g * k)
+    def scaled(x):
+        return k * x if x.tolist()[0] > 0 else x * k
+
+    return scaled
+
+
+def test_a_variable_around_an_op_is_written_too(tmp_path, own_registry, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    loss = np.sum(times(3.0)(leaf([1.0, 2.0], name="x")))
+    mg.write_out(loss, to_file="own.py")
+    names = runpy.run_path("own.py")
+    assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+
+
+def test_two_ops_of_one_name_are_refused(own_registry):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match="write_out: two things are called k"):
+        mg.write_out(np.sum(times(3.0)(x)) + np.sum(times(5.0)(x)))
+
+
+def test_a_helper_of_another_library_is_refused(own_registry):
+    @op(x=lambda g, out, x: g)
+    def same(x):
+        return x if x.tolist()[0] > 0 else pytest.approx(x)
+
+    with pytest.raises(TypeError, match="write_out: pytest is a module, which cannot be written"):
+        mg.write_out(np.sum(same(leaf([1.0]))))
+
+
 def test_an_op_without_a_source_is_refused_by_its_name(own_registry):
     names = {"np": np, "op": op}
     exec("def hidden(x):\n    return x + 1 if x[0] > 0 else x", names)
