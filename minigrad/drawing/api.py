@@ -43,7 +43,7 @@ def read(root, **given):
     options = SimpleNamespace(**{name: first for name, (first, *_) in OPTIONS.items()} | given)
     require_whole("draw: max_nodes", options.max_nodes, 1)
     graph = Graph(roots, options)
-    everything = list(graph.read().values())
+    everything = list(graph.nodes().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"

@@ -90,7 +90,7 @@ def _card_of_steps(nodes, steps):
     card = _card(nodes, "")
     step = [node.label if card.prefix else node.title for node in nodes[: len(nodes) // steps]]
     beside = "" if any(links(nodes).values()) else " side by side"
-    card.label = f"{short(', '.join(step))} x{steps:,}{beside}"
+    card.words = f"{short(', '.join(step))} x{steps:,}{beside}"
     return card
 
 
@@ -130,8 +130,8 @@ def _card(nodes, words):
     """A Node for all of these, in the modules that they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
     tensors = [t for node in nodes for t in node.tensors]
-    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)], label=words)
-    card.inside = [part for node in nodes for part in node.parts]
+    inside = [part for node in nodes for part in node.parts]
+    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)], words=words, inside=inside)
     if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card

@@ -221,7 +221,7 @@ def rows(node):
         Row("" if node.inside else attributes(node), "attribute"),
         Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
-        *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
+        *(row for row in node.told if shown.values or row.role != "term"),
         *alarms(node.inside),
         *verdicts(node),
     ]
