@@ -68,10 +68,11 @@ class Node:
     last = property(lambda self: self.tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     scope = property(lambda self: tuple(call.group for call in self.calls))  # the boxes around it
-    is_root = property(lambda self: any(p.last.order in self.graph.roots for p in self.parts))
+    orders = property(lambda self: [t.order for t in self.tensors])
+    is_root = property(lambda self: not self.graph.roots.isdisjoint(self.orders))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
-    is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
-    checks = property(lambda self: self.graph.checks.get(self.last.order, []))
+    checks = property(lambda self: [*filter(None, map(self.graph.checks.get, self.orders))])
+    is_wrong = property(lambda self: any(row.wrong for row in self.checks))
     told = property(lambda self: self.graph.told.get(self.last.order, []))
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(lambda self: f"{self.path()}\n{self.last.shape} {self.last.dtype}")
@@ -152,7 +153,8 @@ class Graph:
     roots       the orders in `home` of the roots, which are in `outputs`
     constants   {id of an array among the arguments: the Tensor that stands for it}
     gradients   {order of a tensor: its gradient, an array}
-    checks      {order in `home`: the rows of a node in a report, gravest first}
+    checked     the rows of a report that are on this graph
+    checks      {order in `home`: the gravest of these rows on a node}
     told        {order in `home`: Rows on the terms of the loss}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
@@ -170,7 +172,9 @@ class Graph:
         arrays = [x for t in self.tensors for _, x in operands(t) if not isinstance(x, Tensor)]
         self.constants = {id(x): constant(x) for x in arrays}
         self.groups, self.told = {}, {}
-        self.checks = {} if options.checks is None else self._checks(options.checks)
+        self.checked = [] if options.checks is None else self._checked(options.checks)
+        gravest = sorted(self.checked, key=lambda row: (row.severity, -row.error))
+        self.checks = {self.home[row.order]: row for row in reversed(gravest)}
         self.gradients = self._gradients()
 
     def inputs(self, t):
@@ -257,21 +261,19 @@ class Graph:
 
     # ---- what is known besides
 
-    def _checks(self, report):
-        """The rows of a report of check_graph: {order in `home`: rows, gravest first}."""
+    def _checked(self, report):
+        """The rows of a report of check_graph that are on this graph."""
         if not hasattr(report, "rows"):
             given = type(report).__name__
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
-        checks, known = {}, [row for row in report.rows if row.order in self.home]
+        known = [row for row in report.rows if row.order in self.home]
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
         if not any(row.op != "leaf" or self.home[row.order] in self.roots for row in known):
             raise ValueError(
                 "draw: checks is the report of another graph. "
                 "Check and draw the same loss, with no forward pass between."
             )
-        for row in sorted(known, key=lambda row: (row.severity, -row.error)):
-            checks.setdefault(self.home[row.order], []).append(row)
-        return checks
+        return known
 
     def _gradients(self):
         """The gradients that tensors have; with grads="run", all from a backward pass.
@@ -290,9 +292,8 @@ class Graph:
         trained = [node for node in nodes if node.last.requires_grad]
         unknown = self.options.grads and not self.gradients and any(n.is_leaf for n in trained)
         changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
-        checks = [row for node in nodes for row in node.checks]
-        passed = sum(row.passed for row in checks)
-        silent = sum(row.verdict == "VACUOUS" for row in checks)
+        passed = sum(row.passed for row in self.checked)
+        silent = sum(row.verdict == "VACUOUS" for row in self.checked)
         # other values need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
@@ -301,7 +302,7 @@ class Graph:
             {None: "", 0: "modules folded"}.get(depth, f"modules opened to depth {depth}"),
             unknown and "gradients not computed",
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
-            checks and f"gradient check: {passed:,} of {len(checks):,} passed",
+            self.checked and f"gradient check: {passed:,} of {len(self.checked):,} passed",
             silent and f"{silent:,} VACUOUS",
         ]
         line, title = joined(", ", *words, *wrong), self.options.title
