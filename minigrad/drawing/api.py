@@ -30,10 +30,8 @@ def read(root, **given):
     """The Picture of the graph of `root`. Options and errors as for `draw`."""
     roots = list(root) if isinstance(root, (list, tuple)) else [root]
     if not roots or not all(isinstance(r, Tensor) for r in roots):
-        raise TypeError(
-            "draw: the root is the Tensor that a forward pass returned, or a list of them, "
-            f"not a {type(root).__name__}."
-        )
+        needed = "the Tensor that a forward pass returned, or a list of them"
+        raise TypeError(f"draw: the root is {needed}, not a {type(root).__name__}.")
     for name, value in given.items():
         if name not in OPTIONS:
             raise TypeError(f"draw has no option {name}. There are {', '.join(OPTIONS)}.")

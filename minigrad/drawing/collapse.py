@@ -74,7 +74,7 @@ def _repeats_in_one(nodes):
 
 def _signature(node):
     """What a node does and where. A root, a named node and a wrong node equal no other node."""
-    if node.name or node.is_root or node.is_wrong:
+    if node.name or node.is_root or any(check.wrong for check in node.checks):
         return node
     ops = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
     return node.scope, _pattern(node.prefix), node.owner and node.owner.full, ops
@@ -98,7 +98,7 @@ def _leaves_in_one(nodes):
     """Folds leaves that are alike and that the same nodes use, such as the inputs of time steps."""
     users, alike = _users(nodes), {}
     for node, used_by in users.items():
-        if node.is_leaf and not node.inside and used_by:
+        if node.is_leaf and used_by:
             shape, label = node.last.shape, _pattern(node.label)
             alike.setdefault((node.kind, shape, label, node.calls, *used_by), []).append(node)
     cards = []

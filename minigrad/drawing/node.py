@@ -6,7 +6,7 @@ they are needed. The recorded graph does not change.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -72,8 +72,7 @@ class Node:
     is_root = property(lambda self: not self.graph.roots.isdisjoint(self.orders))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
     checks = property(lambda self: [*filter(None, map(self.graph.checks.get, self.orders))])
-    is_wrong = property(lambda self: any(row.wrong for row in self.checks))
-    told = property(lambda self: self.graph.told.get(self.last.order, []))
+    told = property(lambda self: self.graph.told[self.last.order])
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(lambda self: f"{self.path()}\n{self.last.shape} {self.last.dtype}")
     rows = cached_property(labels.rows)
@@ -171,7 +170,7 @@ class Graph:
         self.roots = {self.home[root.order] for root in roots}
         arrays = [x for t in self.tensors for _, x in operands(t) if not isinstance(x, Tensor)]
         self.constants = {id(x): constant(x) for x in arrays}
-        self.groups, self.told = {}, {}
+        self.groups, self.told = {}, defaultdict(list)
         self.checked = [] if options.checks is None else self._checked(options.checks)
         gravest = sorted(self.checked, key=lambda row: (row.severity, -row.error))
         self.checks = {self.home[row.order]: row for row in reversed(gravest)}
@@ -249,15 +248,12 @@ class Graph:
                     alike.setdefault(term.label if term else name_of(part), []).append(part.value)
                     if term and term.kind == "penalty":
                         share = labels.percent(part.value / total)
-                        self._tell(term, [Row(f"{share} of the loss", "term")])
+                        term.told.append(Row(f"{share} of the loss", "term"))
             for name, values in alike.items():
                 words = f"{name}{labels.times(len(values))} {labels.number(sum(values))}"
                 share = labels.percent(sum(values) / total)
-                self._tell(node, [Row(f"{words}  ({share})", "term")])
-            self._tell(node, notes)
-
-    def _tell(self, node, rows):
-        self.told.setdefault(node.last.order, []).extend(rows)
+                node.told.append(Row(f"{words}  ({share})", "term"))
+            node.told.extend(notes)
 
     # ---- what is known besides
 
@@ -269,10 +265,8 @@ class Graph:
         known = [row for row in report.rows if row.order in self.home]
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
         if not any(row.op != "leaf" or self.home[row.order] in self.roots for row in known):
-            raise ValueError(
-                "draw: checks is the report of another graph. "
-                "Check and draw the same loss, with no forward pass between."
-            )
+            remedy = "Check and draw the same loss, with no forward pass between."
+            raise ValueError(f"draw: checks is the report of another graph. {remedy}")
         return known
 
     def _gradients(self):
@@ -336,19 +330,17 @@ def links(nodes):
     for node in nodes:
         for use in node.uses:
             source = home.get(use[2].order, node)
-            is_one_module = source.owner is not None and source.owner is node.owner
-            again = is_one_module and use[2].is_leaf
-            if source is not node and not again:
+            is_again = use[2].is_leaf and source.owner is node.owner is not None
+            if source is not node and not is_again:
                 linked[node].setdefault(source, []).append(use)
     return linked
 
 
 def _label(node, source, sources):
     """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
-    is_one_op = node.maker is node.last.op and not node.inside and not source.inside
-    if not is_one_op or node.kind == "penalty":
-        return ""
     op, uses, words = node.last.op, sources[source], []
+    if node.maker is not op or source.inside or node.kind == "penalty":
+        return ""
     name = op.names[uses[0][1]]
     # a node with the name of its argument, such as `weight`, needs no label
     silent = [op.names[i] != x.label for x, others in sources.items() for _, i, _ in others]
