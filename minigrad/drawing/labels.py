@@ -162,26 +162,23 @@ def attributes(node):
     if noise and not random:
         words = map(law, noise)
     elif random or len(results) == 1:
-        words = map(_op_settings, random or results)
+        words = map(_numbers, random or results)
     else:
-        words = [*map(_window_settings, results), *(t.op.name for t in results)]
-    return short(", ".join(dict.fromkeys(filter(None, words))))
+        words = [*(_unusual(t, {*WINDOWS}) for t in results), *(t.op.name for t in results)]
+    return short(joined(", ", *dict.fromkeys(words)))
 
 
-def _op_settings(t):
+def _numbers(t):
     """The numbers and settings among the arguments of a result."""
     if t.op.name in UFUNCS and not all(map(is_operand, t.args)):
         return UFUNCS[t.op.name].format(*("x" if is_operand(a) else argument(a) for a in t.args))
-    return _unusual(settings(t), WINDOWS | t.op.defaults)
+    return _unusual(t, {*settings(t)})
 
 
-def _window_settings(t):
-    return _unusual({n: a for n, a in settings(t).items() if n in WINDOWS}, WINDOWS)
-
-
-def _unusual(given, usual):
-    """`name=value` of the settings that differ from their default."""
-    told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
+def _unusual(t, names):
+    """`name=value` of the settings with these names that differ from their default."""
+    usual, given = WINDOWS | t.op.defaults, settings(t).items()
+    told = {n: a for n, a in given if n in names and not (n in usual and _same(a, usual[n]))}
     return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
 
