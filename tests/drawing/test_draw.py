@@ -283,6 +283,7 @@ def test_the_picture_of_a_freed_graph_says_that_it_is_freed():
     y.backward()
     nodes, edges = describe(y)
     assert len(nodes) == 1 and not edges
+    assert to_text(y).splitlines()[0] == "1 node"  # its gradients were computed
     assert "freed: use backward(retain_graph=True)" in texts(nodes[0])
 
 
@@ -523,6 +524,9 @@ def test_a_term_of_zero_keeps_its_name_and_its_node():
     nodes, _ = describe(F.mse_loss(w, np.ones(2)) + F.l2_penalty(w, c=0.1))
     assert texts(only(nodes, kind="root"))[2:] == ["mse loss 1  (100%)", "l2 penalty 0  (0%)"]
     assert "0% of the loss" in texts(only(nodes, kind="penalty"))
+    nodes, _ = describe(F.mse_loss(w, np.zeros(2)) + F.l2_penalty(w, c=0.1))
+    rows = ["= 0", "mse loss 0  (nan%)", "l2 penalty 0  (nan%)"]  # a loss of zero has no shares
+    assert texts(only(nodes, kind="root"))[1:] == rows
 
 
 def test_the_title_of_an_op_is_whole_behind_a_given_name():
