@@ -188,6 +188,12 @@ class Graph:
         There is one for each leaf, for each result, and for all results of a call of a composition.
         """
         nodes, held = {}, holders(self.tensors)
+
+        def node(x, scope, maker=None):
+            scope, name = held.get(x.order, (scope, None))
+            tensors = self.members.get(x.order, [x])
+            return Node(self, tensors, self._calls(scope), x.name or name, maker)
+
         for t in self.tensors:
             call = split_scope(t.scope)[1]
             maker = call[1] if call else t.op
@@ -196,15 +202,13 @@ class Graph:
                 if not x.is_leaf or (is_noise and not self.options.noise):
                     continue
                 if x.order not in nodes:  # a leaf stands where it is used first
-                    scope, name = held.get(x.order, (t.scope if is_noise else None, None))
-                    nodes[x.order] = Node(self, [x], self._calls(scope), x.name or name)
+                    nodes[x.order] = node(x, t.scope if is_noise else None)
                 leaf = nodes[x.order]
                 is_target = (maker.kind, leaf.kind) == ("loss", "data") and i > 0
                 if not is_noise:
                     leaf.name = leaf.name or ("target" if is_target else role(t.op, i))
-            if t.order in (self.roots if t.is_leaf else self.members):
-                node = Node(self, self.members[t.order], self._calls(t.scope), t.name, maker)
-                nodes.setdefault(t.order, node)
+            if t.order not in nodes and t.order in (self.roots if t.is_leaf else self.members):
+                nodes[t.order] = node(t, t.scope, maker)
         self._unwrap(nodes.values())
         self._tell_terms(nodes)
         return nodes

@@ -34,21 +34,21 @@ SIDE = 64  # rows and columns of noise that are shown
 def story(root, drawn):
     """All that the page shows of the graph of `root`, as records. `drawn`: the Nodes.
 
-    Each tensor and each array is stored once. Other records hold its place in the list.
+    Each tensor and each array is stored once. Other records hold its number in the list.
     """
     graph, arrays = drawn[0].graph, {}
     tensors = [*graph.tensors, *graph.constants.values()]
-    place = {x.order: i for i, x in enumerate(tensors)}
+    number = {x.order: i for i, x in enumerate(tensors)}
     home = {t.order: (node, part) for node in drawn for part in node.parts for t in part.tensors}
 
     def array(x):
         return arrays.setdefault(json.dumps(describe_array(x)), len(arrays))
 
     def step(t, **facts):
-        return {"tensor": place[t.order], "op": t.op.name, "place": dotted(t.scope), **facts}
+        return {"tensor": number[t.order], "op": t.op.name, "place": dotted(t.scope), **facts}
 
     def given(t, i, x, **facts):
-        return {"argument": t.op.names[i], "tensor": place[x.order], **facts}
+        return {"argument": t.op.names[i], "tensor": number[x.order], **facts}
 
     def sent(t, s):
         facts = {"returned": str(s.returned), "count": s.count, "of": s.of}
@@ -64,7 +64,7 @@ def story(root, drawn):
         backward.append(step(t, g=array(g), sent=[sent(t, s) for s in contributions]))
     with suppress(RuntimeError, TypeError):  # not every graph can be written as a program
         lines = write_out(root).lines
-    written = [[text, part, sorted(place[t.order] for t in made)] for text, part, made in lines]
+    written = [[text, part, sorted(number[t.order] for t in made)] for text, part, made in lines]
     named = [describe_tensor(x, *home.get(x.order, ()), value=array(x.data)) for x in tensors]
     records = {"tensors": named, "arrays": list(map(json.loads, arrays)), "program": written}
     return {**records, "forward": forward, "backward": backward}

@@ -485,6 +485,8 @@ def test_dropout_is_a_hexagon_and_its_noise_an_ellipse_on_demand():
     nodes, edges = describe(y, noise=True)
     assert "Bernoulli(keep=0.75)" in texts(only(nodes, kind="noise")) and len(edges) == 2
     assert "noise" not in draw(y).text and "noise (3, 4) | Bernoulli(keep=0.75)" in to_text(y)
+    nodes, _ = describe(nn.Dropout(0.5)(leaf(np.ones(3))), noise=True)
+    assert {n.scope[0].type for n in nodes if n.kind != "parameter"} == {"Dropout(p=0.5)"}
     alone, _ = describe(Noise(randomness.Bernoulli(0.5), (3,), bool))
     assert [n.kind for n in alone] == ["noise"]
 
@@ -563,6 +565,13 @@ def test_two_roots():
     x = leaf()
     nodes, _ = describe([np.sin(x), np.cos(x)])
     assert [n.kind for n in nodes] == ["parameter", "root", "root"]
+
+
+def test_a_parameter_that_is_a_root_too_stands_in_the_box_of_its_module():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    loss = model(np.ones((1, 2), np.float32)).sum()
+    node = only(describe([loss, model[0].weight])[0], kind="parameter", is_root=True)
+    assert node.path() == "0.weight" and [group.name for group in node.scope] == ["", "0"]
 
 
 def test_unfolded_the_oldest_of_more_than_four_hundred_nodes_are_one_card():
