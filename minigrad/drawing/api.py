@@ -30,10 +30,8 @@ def read(root, **given):
     """The Picture of the graph of `root`. Options and errors as for `draw`."""
     roots = list(root) if isinstance(root, (list, tuple)) else [root]
     if not roots or not all(isinstance(r, Tensor) for r in roots):
-        raise TypeError(
-            "draw: the root is the Tensor that a forward pass returned, or a list of them, "
-            f"not a {type(root).__name__}."
-        )
+        needed = "the Tensor that a forward pass returned, or a list of them"
+        raise TypeError(f"draw: the root is {needed}, not a {type(root).__name__}.")
     for name, value in given.items():
         if name not in OPTIONS:
             raise TypeError(f"draw has no option {name}. There are {', '.join(OPTIONS)}.")
@@ -43,7 +41,7 @@ def read(root, **given):
     options = SimpleNamespace(**{name: first for name, (first, *_) in OPTIONS.items()} | given)
     require_whole("draw: max_nodes", options.max_nodes, 1)
     graph = Graph(roots, options)
-    everything = list(graph.read().values())
+    everything = list(graph.nodes().values())
     nodes, opened = collapse(everything, options.depth, options.max_nodes)
     for i, node in enumerate(nodes):
         node.id = f"n{i}"

@@ -74,7 +74,7 @@ def _repeats_in_one(nodes):
 
 def _signature(node):
     """What a node does and where. A root, a named node and a wrong node equal no other node."""
-    if node.name or node.is_root or node.is_wrong:
+    if node.name or node.is_root or any(check.wrong for check in node.checks):
         return node
     ops = tuple((p.maker.name, p.last.shape) for p in node.parts if not p.is_leaf)
     return node.scope, _pattern(node.prefix), node.owner and node.owner.full, ops
@@ -90,7 +90,7 @@ def _card_of_steps(nodes, steps):
     card = _card(nodes, "")
     step = [node.label if card.prefix else node.title for node in nodes[: len(nodes) // steps]]
     beside = "" if any(links(nodes).values()) else " side by side"
-    card.label = f"{short(', '.join(step))} x{steps:,}{beside}"
+    card.words = f"{short(', '.join(step))} x{steps:,}{beside}"
     return card
 
 
@@ -98,7 +98,7 @@ def _leaves_in_one(nodes):
     """Folds leaves that are alike and that the same nodes use, such as the inputs of time steps."""
     users, alike = _users(nodes), {}
     for node, used_by in users.items():
-        if node.is_leaf and not node.inside and used_by:
+        if node.is_leaf and used_by:
             shape, label = node.last.shape, _pattern(node.label)
             alike.setdefault((node.kind, shape, label, node.calls, *used_by), []).append(node)
     cards = []
@@ -130,8 +130,8 @@ def _card(nodes, words):
     """A Node for all of these, in the modules that they have in common."""
     common = commonprefix([[id(call.group) for call in node.calls] for node in nodes])
     tensors = [t for node in nodes for t in node.tensors]
-    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)], label=words)
-    card.inside = [part for node in nodes for part in node.parts]
+    inside = [part for node in nodes for part in node.parts]
+    card = Node(nodes[0].graph, tensors, nodes[0].calls[: len(common)], words=words, inside=inside)
     if len({_pattern(node.prefix) for node in nodes}) == 1:
         card.prefix = span([node.prefix for node in nodes])
     return card

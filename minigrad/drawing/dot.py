@@ -99,28 +99,31 @@ class Picture(NamedTuple):
 
 def dot(picture):
     """The picture as the text of a DOT digraph."""
-    beside = _beside(picture)
-    number = {}
-    for group in (group for node in picture.nodes for group in node.scope):
-        number.setdefault(group, len(number))
-    lines, opened = ["digraph {", *_layout(picture)], ()
-    # each module is opened once
-    for node in sorted(picture.nodes, key=lambda node: [number[group] for group in node.scope]):
-        shared = sum(a is b for a, b in zip(opened, node.scope))
-        lines += ["}"] * (len(opened) - shared)
-        for depth, group in enumerate(node.scope[shared:], shared):
-            lines += [f"subgraph cluster_{number[group]} {{", group_line(group, depth)]
-        opened = node.scope
-        lines.append(node_line(node))
-        if node.id in beside:
-            lines.append(f"{{ rank=same; {'; '.join(beside[node.id].values())}; {node.id} }}")
-    lines += ["}"] * len(opened)
+    groups = dict.fromkeys(group for node in picture.nodes for group in node.scope)
+    number, beside = {group: i for i, group in enumerate(groups)}, _beside(picture)
+
+    def lines(nodes, depth):
+        """Nodes inside `depth` boxes. Each box around some of them is opened once."""
+        inside = {}
+        for node in nodes:
+            inside.setdefault(node.scope[depth : depth + 1], []).append(node)
+        for node in inside.pop((), ()):
+            yield node_line(node)
+            if node.id in beside:
+                yield f"{{ rank=same; {'; '.join(beside[node.id].values())}; {node.id} }}"
+        for (group,), held in inside.items():
+            yield f"subgraph cluster_{number[group]} {{"
+            yield group_line(group, depth)
+            yield from lines(held, depth + 1)
+            yield "}"
+
+    drawn = ["digraph {", *_layout(picture), *lines(picture.nodes, 0)]
     for edge in picture.edges:
-        lines.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
-    lines += _legend(picture) if picture.options.legend else []
+        drawn.append(edge_line(edge, beside.get(edge.target, {}).get("right") == edge.source))
+    drawn += _legend(picture) if picture.options.legend else []
     above = [_line(row, LOOKS["operation"], "LEFT") for row in picture.heading]
     heading = f"graph [labelloc=t labeljust=l label={_table([*above, _space(3)])}]"
-    return "\n".join([*lines, heading, "}\n"])  # modules would inherit a heading that comes first
+    return "\n".join([*drawn, heading, "}\n"])  # modules would inherit a heading that comes first
 
 
 def node_line(node):

@@ -162,26 +162,23 @@ def attributes(node):
     if noise and not random:
         words = map(law, noise)
     elif random or len(results) == 1:
-        words = map(_op_settings, random or results)
+        words = map(_numbers, random or results)
     else:
-        words = [*map(_window_settings, results), *(t.op.name for t in results)]
-    return short(", ".join(dict.fromkeys(filter(None, words))))
+        words = [*(_unusual(t, {*WINDOWS}) for t in results), *(t.op.name for t in results)]
+    return short(joined(", ", *dict.fromkeys(words)))
 
 
-def _op_settings(t):
+def _numbers(t):
     """The numbers and settings among the arguments of a result."""
     if t.op.name in UFUNCS and not all(map(is_operand, t.args)):
         return UFUNCS[t.op.name].format(*("x" if is_operand(a) else argument(a) for a in t.args))
-    return _unusual(settings(t), WINDOWS | t.op.defaults)
+    return _unusual(t, {*settings(t)})
 
 
-def _window_settings(t):
-    return _unusual({n: a for n, a in settings(t).items() if n in WINDOWS}, WINDOWS)
-
-
-def _unusual(given, usual):
-    """`name=value` of the settings that differ from their default."""
-    told = {n: a for n, a in given.items() if n not in usual or not _same(a, usual[n])}
+def _unusual(t, names):
+    """`name=value` of the settings with these names that differ from their default."""
+    usual, given = WINDOWS | t.op.defaults, settings(t).items()
+    told = {n: a for n, a in given if n in names and not (n in usual and _same(a, usual[n]))}
     return ", ".join(f"{name}={argument(a)}" for name, a in told.items())
 
 
@@ -221,7 +218,7 @@ def rows(node):
         Row("" if node.inside else attributes(node), "attribute"),
         Row("freed: use backward(retain_graph=True)" * (node.last.args is None), "note"),
         *measured(node),
-        *(row for row in node.parts[-1].told if shown.values or row.role != "term"),
+        *(row for row in node.told if shown.values or row.role != "term"),
         *alarms(node.inside),
         *verdicts(node),
     ]
@@ -239,21 +236,15 @@ def contents(node):
 
 def measured(node):
     """The value and the gradient of a node, if they are shown."""
-    shown, x = node.graph.options, node.value
-    is_bad = x.bad and node.last.requires_grad  # else it need not be finite: a mask may hold -inf
-    role = "band" if is_bad else "number" if x.size == 1 else "value"
-    value = [Row(str(x), role)] if shown.values else []
-    return [*value, gradient(node)] if shown.grads else value
-
-
-def gradient(node):
-    """The gradient of a node."""
-    x = node.gradient
-    if x:
-        role = "band" if x.bad else "alarm" if x.min == x.max == 0 else "gradient"
-        return Row(f"∂ {x}".replace("= ", ""), role)
-    is_missing = node.kind == "parameter" and node.graph.gradients  # else the heading says so
-    return Row("∂ not computed" if is_missing else "", "note")
+    shown, x, g = node.graph.options, node.value, node.gradient
+    if shown.values:
+        is_bad = x.bad and node.last.requires_grad  # else it may hold -inf, as a mask does
+        yield Row(str(x), "band" if is_bad else "number" if x.size == 1 else "value")
+    if shown.grads and g:
+        role = "band" if g.bad else "alarm" if g.min == g.max == 0 else "gradient"
+        yield Row(f"∂ {g}".replace("= ", ""), role)
+    elif shown.grads and node.kind == "parameter" and node.graph.gradients:
+        yield Row("∂ not computed", "note")  # without any gradient, the heading says so
 
 
 def alarms(nodes):
@@ -264,7 +255,7 @@ def alarms(nodes):
     names = {}
     for node in nodes:
         for text, role in (*measured(node), *verdicts(node)):
-            if text and role in ("band", "alarm", "note"):
+            if role in ("band", "alarm", "note"):
                 kind = re.sub(r"= \S+|[\d,]+ nan/inf", "nan/inf", text), role
                 names.setdefault(kind, []).append(node.path())
     for (text, role), paths in sorted(names.items(), key=lambda item: item[0][1] != "band"):
@@ -274,19 +265,18 @@ def alarms(nodes):
 
 def verdicts(node):
     """The gravest verdict of check_graph on a node. For a card, how many of its nodes are right."""
-    checks = [part.checks[0] for part in node.parts if part.checks]
     if node.inside:
-        passed = sum(check.passed for check in checks)
-        return [Row(f"grad ok: {passed:,} of {len(checks):,}", "ok")] if passed else []
-    if not checks:
-        return []
-    (check,) = checks
+        passed = sum(check.passed for check in node.checks)
+        return [Row(f"grad ok: {passed:,} of {len(node.checks):,}", "ok")] if passed else []
+    return [row for check in node.checks for row in _verdict(check)]
+
+
+def _verdict(check):
     if check.passed:
         kink = ", at a kink" if check.verdict == "KINK" else ""
         return [Row(f"grad ok {shown(check.error)}{kink}", "ok")]
     role = {"AFFECTED": "alarm", "VACUOUS": "note"}.get(check.verdict, "band")
-    reasons = _reasons(check) if check.wrong else []
-    return [Row(f"grad check {check.verdict}", role), *reasons]
+    return [Row(f"grad check {check.verdict}", role), *(_reasons(check) if check.wrong else [])]
 
 
 def _reasons(check):

@@ -6,7 +6,7 @@ they are needed. The recorded graph does not change.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -32,9 +32,10 @@ class Group:
     """A module, drawn as a box around its nodes. `parameters`: how many numbers it holds."""
 
     name: str
-    type: str = ""
-    parameters: int = 0
-    full: str = ""  # the repr of the module, with all modules inside it
+    module: object
+    full = cached_property(lambda self: repr(self.module))  # with all modules inside it
+    type = cached_property(lambda self: short(module_text(self.module, self.full), 60))
+    parameters = cached_property(lambda self: sum(p.size for p in self.module.parameters()))
 
 
 class Call(NamedTuple):
@@ -53,33 +54,34 @@ class Node:
     """
 
     graph: object  # the Graph it belongs to
-    tensors: list = field(default_factory=list)  # oldest first
+    tensors: list  # oldest first
     calls: tuple = ()  # the Calls around it, outermost first
-    name: str = None
+    name: str = None  # the name of its tensor, or in its module, or for its role
+    maker: object = None  # of results: the op or the composition. Both have a name and a kind
+    words: str = ""  # shown in place of the name of the maker
     prefix: str = ""  # the name of the module, if the node is all of a module
-    checks: list = field(default_factory=list)  # its rows in a report, gravest first
-    told: list = field(default_factory=list)  # Rows on the terms of the loss
     inside: list = field(default_factory=list)  # the nodes folded into this card, oldest first
     owner: Group = None  # the module, if the card is a call of a module
-    label: str = ""  # its name, or what made it, or both; without the modules around it
     id: str = ""  # its name in the DOT text
 
     parts = property(lambda self: self.inside or [self])
     last = property(lambda self: self.tensors[-1])  # whose value a card shows
     is_leaf = property(lambda self: self.last.is_leaf)
     scope = property(lambda self: tuple(call.group for call in self.calls))  # the boxes around it
-    is_root = property(lambda self: any(p.last.order in self.graph.roots for p in self.parts))
+    orders = property(lambda self: [t.order for t in self.tensors])
+    is_root = property(lambda self: not self.graph.roots.isdisjoint(self.orders))
     is_parameter = property(lambda self: self.kind in ("parameter", "frozen"))
-    is_wrong = property(lambda self: any(row.wrong for p in self.parts for row in p.checks))
+    checks = property(lambda self: [*filter(None, map(self.graph.checks.get, self.orders))])
+    told = property(lambda self: self.graph.told[self.last.order])
     title = property(lambda self: joined(": ", self.prefix, self.label))
     tooltip = property(lambda self: f"{self.path()}\n{self.last.shape} {self.last.dtype}")
     rows = cached_property(labels.rows)
 
-    @cached_property
-    def maker(self):
-        """The op or the composition that made it. Both have a name and a kind."""
-        call = split_scope(self.last.scope)[1]
-        return call[1] if call else self.last.op
+    @property
+    def label(self):
+        """Its name, or what made it, or both; without the modules around it."""
+        made = self.words or (self.maker and short(self.maker.name.replace("_", " ")))
+        return joined(" = ", self.name and short(self.name), made) or self.kind
 
     @cached_property
     def uses(self):
@@ -143,108 +145,99 @@ class Graph:
     """What all nodes of a recorded graph share.
 
     options     the options of draw
+    tensors     all Tensors of the graph, oldest first
+    members     {order of the newest tensor of a node: the tensors of the node}
     home        {order of a tensor: the order of the newest tensor of its node}
     groups      {ids of a module and of the modules around it, outermost first: its Group}
     roots       the orders in `home` of the roots, which are in `outputs`
-    gradients   {order of a tensor: its gradient, an array}
     constants   {id of an array among the arguments: the Tensor that stands for it}
+    gradients   {order of a tensor: its gradient, an array}
+    checked     the rows of a report that are on this graph
+    checks      {order in `home`: the gravest of these rows on a node}
+    told        {order in `home`: Rows on the terms of the loss}
 
     A Graph does not hold its Nodes. So the tensors are free as soon as the picture is dropped.
     """
 
     def __init__(self, roots, options):
         self.options, self.outputs, self.tensors = options, roots, tensors_of(roots)
-        scopes = {t.order: split_scope(t.scope) for t in self.tensors}
-        newest = {id(call): order for order, (_, call) in scopes.items()}
-        self.home = {t: newest[id(call)] if call else t for t, (_, call) in scopes.items()}
+        self.newest = self.tensors[-1].order
+        together = {}  # the tensors of each call of a composition
+        for t in self.tensors:
+            together.setdefault(id(split_scope(t.scope)[1] or t), []).append(t)
+        self.members = {ts[-1].order: ts for ts in together.values()}
+        self.home = {t.order: newest for newest, ts in self.members.items() for t in ts}
         self.roots = {self.home[root.order] for root in roots}
-        self.groups, self.gradients = {}, {}
         arrays = [x for t in self.tensors for _, x in operands(t) if not isinstance(x, Tensor)]
         self.constants = {id(x): constant(x) for x in arrays}
-
-    # ---- the nodes
+        self.groups, self.told = {}, defaultdict(list)
+        self.checked = [] if options.checks is None else self._checked(options.checks)
+        gravest = sorted(self.checked, key=lambda row: (row.severity, -row.error))
+        self.checks = {self.home[row.order]: row for row in reversed(gravest)}
+        self.gradients = self._gradients()
 
     def inputs(self, t):
         """(position, Tensor) of the operands of a result."""
         return [(i, self.constants.get(id(x), x)) for i, x in operands(t)]
 
-    def read(self):
+    # ---- the nodes
+
+    def nodes(self):
         """The Nodes before anything is folded, oldest first: {order of its newest tensor: Node}.
 
-        Raises the errors of `draw` for options.checks and options.grads.
+        There is one for each leaf, for each result, and for all results of a call of a composition.
         """
-        nodes = self._nodes()
-        self._name(nodes)
-        self._unwrap(nodes)
-        self._take_terms(nodes)
-        if self.options.checks is not None:
-            self._take_checks(self.options.checks, nodes)
-        self._take_gradients()
-        return nodes
+        nodes, held = {}, holders(self.tensors)
 
-    def _nodes(self):
-        """A Node for each tensor, and one for all tensors of one call of a composition."""
-        nodes = {}
+        def node(x, scope, maker=None):
+            scope, name = held.get(x.order, (scope, None))
+            tensors = self.members.get(x.order, [x])
+            return Node(self, tensors, self._calls(scope), x.name or name, maker)
+
         for t in self.tensors:
-            # a leaf stands where it is used first, a result where its newest tensor comes
-            for _, x in self.inputs(t):
-                if x.is_leaf and (self.options.noise or not isinstance(x, Noise)):
-                    nodes.setdefault(x.order, Node(self, [x]))
-            key = self.home[t.order]
-            if not t.is_leaf or key in self.roots:
-                node = nodes.pop(key, None) or Node(self, calls=self._calls(t.scope))
-                node.tensors.append(t)
-                nodes[key] = node
+            call = split_scope(t.scope)[1]
+            maker = call[1] if call else t.op
+            for i, x in self.inputs(t):
+                is_noise = isinstance(x, Noise)
+                if not x.is_leaf or (is_noise and not self.options.noise):
+                    continue
+                if x.order not in nodes:  # a leaf stands where it is used first
+                    nodes[x.order] = node(x, t.scope if is_noise else None)
+                leaf = nodes[x.order]
+                is_target = (maker.kind, leaf.kind) == ("loss", "data") and i > 0
+                if not is_noise:
+                    leaf.name = leaf.name or ("target" if is_target else role(t.op, i))
+            if t.order not in nodes and t.order in (self.roots if t.is_leaf else self.members):
+                nodes[t.order] = node(t, t.scope, maker)
+        self._unwrap(nodes.values())
+        self._tell_terms(nodes)
         return nodes
 
     def _calls(self, scope):
         """The Calls of the modules around a scope, outermost first."""
         calls, path, outer = (), (), None
         for inner in split_scope(scope)[0]:
-            module, path = inner[1], (*path, id(inner[1]))
+            path = *path, id(inner[1])
             if path not in self.groups:
-                name = short(name_in(outer, module)) if outer is not None else ""
-                size, full = sum(p.size for p in module.parameters()), repr(module)
-                self.groups[path] = Group(name, short(module_text(module, full), 60), size, full)
+                name = short(name_in(outer, inner[1])) if outer is not None else ""
+                self.groups[path] = Group(name, inner[1])
             calls, outer = (*calls, Call(id(inner), self.groups[path])), inner
         return calls
 
-    def _name(self, nodes):
-        """Names nodes: by the name of the tensor, or by its module, or by its role."""
-        held = holders(self.tensors)
-        for key, node in nodes.items():
-            scope, attribute = held.get(key, (None, None))
-            node.calls = self._calls(scope) if scope else node.calls
-            node.name = node.last.name or attribute
-        for node, sources in links(nodes.values()).items():
-            for leaf, ((by, position, _), *_) in sources.items():
-                if leaf.kind == "noise":
-                    leaf.calls = node.calls
-                elif leaf.is_leaf and leaf.name is None:
-                    is_target = (node.maker.kind, leaf.kind) == ("loss", "data") and position > 0
-                    leaf.name = "target" if is_target else role(by.op, position)
-        for node in nodes.values():
-            name = node.name and short(node.name)
-            made = "" if node.is_leaf else short(node.maker.name.replace("_", " "))
-            node.label = joined(" = ", name, made) or node.kind
-
     def _unwrap(self, nodes):
         """If a call of a module without parameters is a single node, the node gets its name."""
-        inside = Counter(call for node in nodes.values() for call in node.calls)
-        whole = {call for call, n in inside.items() if n == 1 and not call.group.parameters}
-        for node in nodes.values():
-            while node.calls and node.calls[-1] in whole:
-                *outer, call = node.calls
-                node.prefix = joined(".", call.group.name, node.prefix)
-                node.calls = tuple(outer)
+        inside = Counter(call for node in nodes for call in node.calls)
+        for node in nodes:
+            outer = [c for c in node.calls if inside[c] > 1 or c.group.parameters]
+            whole = node.calls[len(outer) :]
+            node.prefix = joined(".", *(call.group.name for call in whole))
+            node.calls = tuple(outer)
 
-    # ---- what is known besides
+    def _tell_terms(self, nodes):
+        """Tells each root of one entry its terms and the penalties that it lacks.
 
-    def _take_terms(self, nodes):
-        """Gives each root of one entry Rows that name its terms and the penalties that it lacks.
-
-        Only a sum with a loss or a penalty has terms. Each penalty in it gets a Row with its share.
-        The values of a lazy graph are not known.
+        Only a sum with a loss or a penalty has terms. Each penalty in it is told its share. The
+        values of a lazy graph are not known.
         """
         lacking = left_out(self.tensors, leaf_names(self.tensors)).items()
         notes = [Row(short(f"without {p} of {', '.join(of)}", 60), "note") for p, of in lacking]
@@ -254,7 +247,7 @@ class Graph:
             terms = [nodes.get(self.home.get(part.node.order)) for part in parts]
             total = sum(p.value for p in parts) or math.nan
             if len(parts) > 1 and {"loss", "penalty"} & {term.kind for term in terms if term}:
-                node.label = node.label if node.name else "loss"
+                node.words = "" if node.name else "loss"
                 for part, term in zip(parts, terms):
                     alike.setdefault(term.label if term else name_of(part), []).append(part.value)
                     if term and term.kind == "penalty":
@@ -264,44 +257,41 @@ class Graph:
                 words = f"{name}{labels.times(len(values))} {labels.number(sum(values))}"
                 share = labels.percent(sum(values) / total)
                 node.told.append(Row(f"{words}  ({share})", "term"))
-            node.told += notes
+            node.told.extend(notes)
 
-    def _take_checks(self, report, nodes):
-        """Gives nodes their rows in the report of check_graph."""
+    # ---- what is known besides
+
+    def _checked(self, report):
+        """The rows of a report of check_graph that are on this graph."""
         if not hasattr(report, "rows"):
             given = type(report).__name__
             raise TypeError(f"draw: checks is what check_graph(loss) returns, not {given}.")
         known = [row for row in report.rows if row.order in self.home]
-        for row in sorted(known, key=lambda row: (row.severity, -row.error)):
-            nodes[self.home[row.order]].checks.append(row)
         # two graphs of one model share its leaves, so a leaf does not tell which graph was checked
         if not any(row.op != "leaf" or self.home[row.order] in self.roots for row in known):
-            raise ValueError(
-                "draw: checks is the report of another graph. "
-                "Check and draw the same loss, with no forward pass between."
-            )
+            remedy = "Check and draw the same loss, with no forward pass between."
+            raise ValueError(f"draw: checks is the report of another graph. {remedy}")
+        return known
 
-    def _take_gradients(self):
-        """Takes the gradients that tensors have; with grads="run", all from a backward pass.
+    def _gradients(self):
+        """The gradients that tensors have; with grads="run", all from a backward pass.
 
         A gradient that is older than the graph belongs to another loss.
         """
-        trained, newest = [t for t in self.tensors if t.requires_grad], self.tensors[-1].order
+        trained = [t for t in self.tensors if t.requires_grad]
         found = [t.grad for t in trained]
         if self.options.grads == "run":
             found = grad(self.outputs, trained, retain_graph=True, allow_unused=True)
-        pairs = [(t, g) for t, g in zip(trained, found) if g is not None and g.order > newest]
-        self.gradients = {t.order: g.data for t, g in pairs}
+        pairs = [(t, g) for t, g in zip(trained, found) if g is not None]
+        return {t.order: g.data for t, g in pairs if g.order > self.newest}
 
     def heading(self, nodes, depth):
         """The Rows above the picture. `depth`: how many levels of modules are open, or None."""
         trained = [node for node in nodes if node.last.requires_grad]
         unknown = self.options.grads and not self.gradients and any(n.is_leaf for n in trained)
-        newest = self.tensors[-1].order
-        changed = sum(node.is_leaf and changed_since(node.last, newest) for node in nodes)
-        checks = [row for node in nodes for row in node.checks]
-        passed = sum(row.passed for row in checks)
-        silent = sum(row.verdict == "VACUOUS" for row in checks)
+        changed = sum(node.is_leaf and changed_since(node.last, self.newest) for node in nodes)
+        passed = sum(row.passed for row in self.checked)
+        silent = sum(row.verdict == "VACUOUS" for row in self.checked)
         # other values need not be finite: a mask may hold -inf
         wrong = [row.text for row in labels.alarms(trained) if row.role == "band"]
         words = [
@@ -310,7 +300,7 @@ class Graph:
             {None: "", 0: "modules folded"}.get(depth, f"modules opened to depth {depth}"),
             unknown and "gradients not computed",
             changed and f"{count(changed, 'tensor')} changed since the forward pass",
-            checks and f"gradient check: {passed:,} of {len(checks):,} passed",
+            self.checked and f"gradient check: {passed:,} of {len(self.checked):,} passed",
             silent and f"{silent:,} VACUOUS",
         ]
         line, title = joined(", ", *words, *wrong), self.options.title
@@ -344,19 +334,17 @@ def links(nodes):
     for node in nodes:
         for use in node.uses:
             source = home.get(use[2].order, node)
-            is_one_module = source.owner is not None and source.owner is node.owner
-            again = is_one_module and use[2].is_leaf
-            if source is not node and not again:
+            is_again = use[2].is_leaf and source.owner is node.owner is not None
+            if source is not node and not is_again:
                 linked[node].setdefault(source, []).append(use)
     return linked
 
 
 def _label(node, source, sources):
     """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
-    is_one_op = node.maker is node.last.op and not node.inside and not source.inside
-    if not is_one_op or node.kind == "penalty":
-        return ""
     op, uses, words = node.last.op, sources[source], []
+    if node.maker is not op or source.inside or node.kind == "penalty":
+        return ""
     name = op.names[uses[0][1]]
     # a node with the name of its argument, such as `weight`, needs no label
     silent = [op.names[i] != x.label for x, others in sources.items() for _, i, _ in others]

@@ -31,66 +31,56 @@ SIDE = 64  # rows and columns of noise that are shown
 # --------------------------------------------------------------------------- what the page tells
 
 
-class _Story:
-    """The records of one page. Each tensor and each array is stored once, and has a number."""
-
-    def __init__(self, drawn):
-        self.tensors, self.arrays, self.graph = {}, {}, drawn[0].graph
-        self.nodes = {t.order: node for node in drawn for t in node.tensors}
-
-    def array(self, x):
-        return self.arrays.setdefault(json.dumps(describe_array(x)), len(self.arrays))
-
-    def tensor(self, x, otherwise=None):
-        """The number of a Tensor. `otherwise`: a name for a Tensor without one."""
-        if x.order not in self.tensors:
-            node = self.nodes.get(x.order)
-            record = {"number": len(self.tensors), "node": node and node.id, "leaf": x.is_leaf}
-            name = x.name or (x.op and x.op.name)
-            if node and len(node.tensors) == 1:
-                name = node.path()
-            elif node:
-                record["within"] = node.path()
-            if isinstance(x, Noise):
-                name, record["noise"] = name or law(x), grey_levels(x)
-            record |= {"name": name or otherwise, "value": self.array(x.data)}
-            self.tensors[x.order] = record
-        return self.tensors[x.order]["number"]
-
-    def step(self, node):
-        return {"tensor": self.tensor(node), "op": node.op.name, "place": dotted(node.scope)}
-
-    def forward(self, node):
-        """The record of a step forward: the inputs and settings of an op."""
-        inputs, names = [], node.op.names
-        for i, x in self.graph.inputs(node):
-            inputs.append({"argument": names[i], "tensor": self.tensor(x, names[i])})
-        given = [f"{name}={argument(a)}" for name, a in settings(node).items()]
-        return self.step(node) | {"inputs": inputs, "settings": given}
-
-    def backward(self, node, g, sent):
-        """The record of a step backward: the cotangent of an op, and the cotangents it sends on."""
-        records = []
-        for s in sent:
-            record = {"tensor": self.tensor(s.input), "argument": node.op.names[s.argument]}
-            record |= {"array": self.array(s.cotangent), "total": self.array(s.total)}
-            record |= {"returned": str(s.returned), "count": s.count, "of": s.of}
-            records.append(record | {"rule": rule_source(node.op, s.argument)})
-        return self.step(node) | {"g": self.array(g), "sent": records}
-
-
 def story(root, drawn):
-    """All that the page shows of the graph of `root`, as records. `drawn`: the Nodes."""
-    records = _Story(drawn)
-    forward = [records.forward(node) for node in program("to_html", root) if node.args]
-    backward = [records.backward(*frame) for frame in trace(root)]
-    arrays = [json.loads(array) for array in records.arrays]
-    lines = []
+    """All that the page shows of the graph of `root`, as records. `drawn`: the Nodes.
+
+    Each tensor and each array is stored once. Other records hold its number in the list.
+    """
+    graph, arrays = drawn[0].graph, {}
+    tensors = [*graph.tensors, *graph.constants.values()]
+    number = {x.order: i for i, x in enumerate(tensors)}
+    home = {t.order: (node, part) for node in drawn for part in node.parts for t in part.tensors}
+
+    def array(x):
+        return arrays.setdefault(json.dumps(describe_array(x)), len(arrays))
+
+    def step(t, **facts):
+        return {"tensor": number[t.order], "op": t.op.name, "place": dotted(t.scope), **facts}
+
+    def given(t, i, x, **facts):
+        return {"argument": t.op.names[i], "tensor": number[x.order], **facts}
+
+    def sent(t, s):
+        facts = {"returned": str(s.returned), "count": s.count, "of": s.of}
+        facts |= {"array": array(s.cotangent), "total": array(s.total)}
+        return given(t, s.argument, s.input, rule=rule_source(t.op, s.argument), **facts)
+
+    forward, backward, lines = [], [], []
+    for t in [t for t in graph.tensors if t.args]:
+        chosen = [f"{name}={argument(a)}" for name, a in settings(t).items()]
+        inputs = [given(t, i, x) for i, x in graph.inputs(t)]
+        forward.append(step(t, inputs=inputs, settings=chosen))
+    for t, g, contributions in trace(root):
+        backward.append(step(t, g=array(g), sent=[sent(t, s) for s in contributions]))
     with suppress(RuntimeError, TypeError):  # not every graph can be written as a program
         lines = write_out(root).lines
-    written = [[text, part, sorted(map(records.tensor, made))] for text, part, made in lines]
-    facts = {"tensors": list(records.tensors.values()), "arrays": arrays, "program": written}
-    return facts | {"forward": forward, "backward": backward}
+    written = [[text, part, sorted(number[t.order] for t in made)] for text, part, made in lines]
+    named = [describe_tensor(x, *home.get(x.order, ()), value=array(x.data)) for x in tensors]
+    records = {"tensors": named, "arrays": list(map(json.loads, arrays)), "program": written}
+    return {**records, "forward": forward, "backward": backward}
+
+
+def describe_tensor(x, node=None, part=None, **facts):
+    """The name of a tensor, and the `node` that shows it. In a card, `part` is its own node."""
+    facts |= {"node": node and node.id, "leaf": x.is_leaf}
+    if isinstance(x, Noise):
+        facts["noise"] = grey_levels(x)
+    if node is None:  # noise need not be drawn
+        return facts | {"name": x.name or law(x)}
+    if len(node.tensors) == 1:
+        return facts | {"name": node.path()}
+    name = part.label if len(part.tensors) == 1 else x.name or x.op.name
+    return facts | {"name": name, "within": node.path()}
 
 
 def describe_array(array):
@@ -100,8 +90,8 @@ def describe_array(array):
     facts = {"shape": str(array.shape), "dtype": str(array.dtype), "size": array.size}
     facts |= {"short": str(value), "corner": _corner(array), "odd": value.bad}
     if value.bad < array.size and array.dtype.kind != "c":
-        for name in ("mean", "std", "min", "max"):
-            facts[name] = _json(np.float64(getattr(value, name)))
+        numbers = {"mean": value.mean, "std": value.std, "min": value.min, "max": value.max}
+        facts |= {name: _json(np.float64(x)) for name, x in numbers.items()}
         entries = _scaled(array[np.isfinite(array)])
         facts["bins"] = np.histogram(entries, BINS, (0, 1))[0].tolist()
     return facts

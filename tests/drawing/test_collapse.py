@@ -449,6 +449,24 @@ def test_a_crowd_of_leaves_of_different_shapes_is_one_box_without_a_shape():
     assert texts == ["105 parameters", "all 2", "∂ all 3"]
 
 
+def test_a_card_of_the_oldest_nodes_shows_the_value_of_its_newest_result():
+    """The newest of these nodes is the leaf c."""
+    y = np.tanh(2.0 * np.cos(2.0 * np.sin(1.0)))
+    x, a, b, c, d = (leaf(value, name=n) for n, value in zip("xabcd", (1.0, 2.0, 2.0, 2.0, 2.0)))
+    root = np.exp(np.tanh(np.cos(np.sin(x) * a) * b) * c) * d
+    card, *others = describe(root, depth="auto", max_nodes=5)[0]
+    assert [node.title for node in others] == ["multiply", "exp", "d", "multiply"]
+    assert [row.text for row in card.rows] == ["9 nodes, 4 parameters", f"= {y:.3g}"]
+
+
+def test_steps_of_other_shapes_do_not_fold():
+    y = leaf(np.ones(100), name="x")
+    for _ in range(30):
+        y = np.tanh(y)[:-1]
+    titles, _ = drawn(y, max_nodes=40)
+    assert titles[:2] == ["22 older nodes", "getitem"]
+
+
 def chain(length):
     y = leaf(1.0, name="x")
     for _ in range(length):
@@ -481,6 +499,7 @@ def test_a_crowd_of_leaves_that_are_alike_is_one_box(count, drawn):
     if count > 47:
         assert (
             nodes[0].title == f"w0 to w{count - 1} x{count}"
+            and (f"{every.mean() / 2:.0f} ± {every.std() / 2:.0f}", "value") in nodes[0].rows
             and (f"∂ {count + 1} ± {every.std():.0f}", "gradient") in nodes[0].rows
         )
     assert (

@@ -103,7 +103,7 @@ def test_kinds_of_nodes_and_edges_differ_without_colours():
 def test_verdicts_and_alarms_differ_in_words_and_borders():
     def words(verdict):
         check = reports.Row("x", "sin", (), 1, verdict, 0.5)
-        return verdicts(SimpleNamespace(inside=[], parts=[SimpleNamespace(checks=[check])]))[0]
+        return verdicts(SimpleNamespace(inside=[], checks=[check]))[0]
 
     told = {verdict: words(verdict).text for verdict in SEVERITY}
     assert len(set(told.values())) == len(told) == 7

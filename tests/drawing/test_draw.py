@@ -283,6 +283,7 @@ def test_the_picture_of_a_freed_graph_says_that_it_is_freed():
     y.backward()
     nodes, edges = describe(y)
     assert len(nodes) == 1 and not edges
+    assert to_text(y).splitlines()[0] == "1 node"  # its gradients were computed
     assert "freed: use backward(retain_graph=True)" in texts(nodes[0])
 
 
@@ -484,6 +485,8 @@ def test_dropout_is_a_hexagon_and_its_noise_an_ellipse_on_demand():
     nodes, edges = describe(y, noise=True)
     assert "Bernoulli(keep=0.75)" in texts(only(nodes, kind="noise")) and len(edges) == 2
     assert "noise" not in draw(y).text and "noise (3, 4) | Bernoulli(keep=0.75)" in to_text(y)
+    nodes, _ = describe(nn.Dropout(0.5)(leaf(np.ones(3))), noise=True)
+    assert {n.scope[0].type for n in nodes if n.kind != "parameter"} == {"Dropout(p=0.5)"}
     alone, _ = describe(Noise(randomness.Bernoulli(0.5), (3,), bool))
     assert [n.kind for n in alone] == ["noise"]
 
@@ -523,6 +526,9 @@ def test_a_term_of_zero_keeps_its_name_and_its_node():
     nodes, _ = describe(F.mse_loss(w, np.ones(2)) + F.l2_penalty(w, c=0.1))
     assert texts(only(nodes, kind="root"))[2:] == ["mse loss 1  (100%)", "l2 penalty 0  (0%)"]
     assert "0% of the loss" in texts(only(nodes, kind="penalty"))
+    nodes, _ = describe(F.mse_loss(w, np.zeros(2)) + F.l2_penalty(w, c=0.1))
+    rows = ["= 0", "mse loss 0  (nan%)", "l2 penalty 0  (nan%)"]  # a loss of zero has no shares
+    assert texts(only(nodes, kind="root"))[1:] == rows
 
 
 def test_the_title_of_an_op_is_whole_behind_a_given_name():
@@ -559,6 +565,13 @@ def test_two_roots():
     x = leaf()
     nodes, _ = describe([np.sin(x), np.cos(x)])
     assert [n.kind for n in nodes] == ["parameter", "root", "root"]
+
+
+def test_a_parameter_that_is_a_root_too_stands_in_the_box_of_its_module():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    loss = model(np.ones((1, 2), np.float32)).sum()
+    node = only(describe([loss, model[0].weight])[0], kind="parameter", is_root=True)
+    assert node.path() == "0.weight" and [group.name for group in node.scope] == ["", "0"]
 
 
 def test_unfolded_the_oldest_of_more_than_four_hundred_nodes_are_one_card():
