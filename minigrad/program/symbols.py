@@ -21,11 +21,11 @@ import keyword
 import linecache
 import re
 import sys
+from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
 
-from ..array import Array
 from .naming import versions
 
 UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
@@ -40,6 +40,7 @@ KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that 
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Defaults, which a call leaves out.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
+MOST = 12  # lines of an op; an op with more is called by its name
 RESERVED = {"np", "Path", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
@@ -83,6 +84,7 @@ class Page:
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
+        self.depth = 0  # of the ops that run now
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
 
     def name(self, wish):
@@ -116,14 +118,13 @@ class Page:
         same = base  # or a Symbol of which it is a view itself
         while same is not None:
             if is_same(same.value, value):
-                return same
+                return same.alias()
             same = same.base
         if self.reading and base is not None and wish == "part":
             return Symbol(self, text, value, base, rows)  # short enough without a name
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
-            known.is_own = False
-            return known
+            return known.alias()
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(_name_in_source() or wish)
         self.lines.append(Line(self, text, name, np.shape(value)))
@@ -135,6 +136,47 @@ class Page:
         """Writes a statement without a value."""
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
+
+    def run(self, op, args):
+        """The result of an op on Symbols.
+
+        Its forward writes lines. If it reads values, or needs many lines, one line calls the op by
+        its name.
+        """
+        start, right = len(self.lines), op.forward(*values(args))
+        self.depth += 1
+        try:
+            out = (self.scatter if op.name == "scatter" else op.forward)(*args)
+            # A dot may differ from a matmul in the last bits.
+            is_close = np.allclose(out.value, right, 1e-3, 1e-5, equal_nan=True)
+            is_written = out.dtype == right.dtype and is_close
+        except Exception:  # it reads values, or fills an array that is no Symbol
+            is_written = False
+        self.depth -= 1
+        if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
+            return out
+        dropped = {line.target for line in self.lines[start:]}
+        self.computed = {t: x for t, x in self.computed.items() if x.name not in dropped}
+        del self.lines[start:]
+        text = self.call(self.bound(op.name, op.forward), args, {})
+        return self.write(op.name, text, right)
+
+    def scatter(self, x, shape, *index):
+        """The forward of the op scatter."""
+        if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):
+            return Scattered(self, x, shape, index)
+        if not self.reading:
+            _refuse()  # the op itself is faster
+        out = self.zeros(shape, x.dtype)
+        self.do(self.call("np.add.at", (out, index, x), {}))
+        np.add.at(out.value, *map(values, (index, x)))
+        return out
+
+    def zeros(self, shape, dtype):
+        """The Symbol of new zeros."""
+        value = np.zeros(shape, dtype)
+        size = value.size if value.ndim == 1 else value.shape
+        return self.write("zeros", f"np.zeros({size}, np.{value.dtype})", value)
 
     def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
@@ -186,9 +228,10 @@ class Page:
 
 def common(x):
     """The entry of an array whose entries are all equal and finite, or None."""
-    if not isinstance(x, np.ndarray) or not x.size or not np.isfinite(x.flat[0]):
+    if not isinstance(x, (np.ndarray, np.generic)) or not x.size or not np.all(np.isfinite(x)):
         return None
-    return x.flat[0] if np.all(x == x.flat[0]) else None
+    entries = np.ravel(x)
+    return entries[0] if np.all(entries == entries[0]) else None
 
 
 def _number(x, inputs, value):
@@ -215,12 +258,17 @@ def pattern(x):
     return f"np.full({x.size if x.ndim == 1 else x.shape}, {common(x)}, np.{x.dtype})"
 
 
-def _name_in_source():
-    """The name that the running line of the forward gives its value, or None."""
+def _running():
+    """The frame that runs now outside this file, and its line."""
     frame = sys._getframe(2)
     while frame.f_globals["__name__"] in (__name__, np.lib.mixins.__name__):
         frame = frame.f_back
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return frame, linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _name_in_source():
+    """The name that the running line of the forward gives its value, or None."""
+    frame, line = _running()
     found = re.match(r"\s*(\w+) \S?= ", line)
     return found[1] if found and frame.f_globals["__package__"] != __package__ else None
 
@@ -233,7 +281,9 @@ def values(x):
 
 
 def _refuse(*args, **keywords):
-    raise TypeError("the forward reads values, or changes an array that others use")
+    frame, line = _running()
+    place = f"`{line.strip()}` ({frame.f_code.co_filename}:{frame.f_lineno})"
+    raise TypeError(f"a rule has {place}, which reads or changes values of a Tensor")
 
 
 def is_alike(x, y):
@@ -247,7 +297,7 @@ def is_same(x, y):
     return are_arrays and is_alike(x, y) and x.ctypes.data == y.ctypes.data
 
 
-class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array with a name on a Page. Operations on it are written there.
 
     value   the array in the recorded run: it tells shapes and dtypes
@@ -260,16 +310,37 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         self.page, self.name, self.value = page, name, value
         self.base, self.rows, self.is_own = base, rows, is_own
 
-    data = property(lambda self: self)
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
     T = property(lambda self: self.transpose())
-    __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
+    __float__ = __int__ = __index__ = __array__ = item = tolist = _refuse
 
     def __repr__(self):
         return self.name
 
     def __len__(self):
         return len(self.value)
+
+    def __bool__(self):
+        return bool(self.value) if self.page.reading and not self.page.depth else _refuse()
+
+    def alias(self):
+        """A Symbol for the same array. From now on no operation changes the array."""
+        self.is_own = False
+        return Symbol(self.page, self.name, self.value, self.base, self.rows)
+
+    def called(self, op, args):
+        """The result of an op: see `minigrad.foreign.forward`."""
+        return self.page.run(op, args)
+
+    def __iadd__(self, other):
+        if not self.is_own:
+            return self + other
+        target, x = self, other
+        if isinstance(other, Scattered) and self.ndim:
+            target, x = self.part(other.index), other.x
+        self.page.do(f"{target.name} += {self.page.text(x)}")
+        self.value += values(other)
+        return self
 
     def __getitem__(self, index):
         part = self.part(index)
@@ -297,11 +368,21 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
-        value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
+        value = getattr(ufunc, method)(*values(inputs), **keywords)
+        if method == "at":
+            _refuse()
+        if method != "__call__":
+            function = f"np.{name}.{method}"
+            return page.write(name, page.call(function, inputs, keywords), value)
+        if name == "add" and isinstance(inputs[1], Scattered) and isinstance(inputs[0], Symbol):
+            if is_alike(inputs[0].value.copy(), value):
+                total = inputs[0].copy()
+                total += inputs[1]
+                return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
             if is_neutral and x.dtype == value.dtype:
-                return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
+                return x.alias() if is_alike(x, value) else np.broadcast_to(x, value.shape)
         if page.reading and name != "matmul":
             inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
@@ -324,6 +405,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         return self.page.write(name, text, value, self)
 
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         return lambda *args, **keywords: self._method(name, args, keywords)
 
     def _method(self, name, args, keywords):
@@ -345,3 +428,27 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
         return self.page.write(name, text, value, x)
+
+
+class Scattered(Symbol):
+    """The result of the op scatter. Its lines are written if it is used, except in a sum."""
+
+    base, rows, is_own = None, None, True
+
+    def __init__(self, page, x, shape, index):
+        self.page, self.x, self.index = page, x, index
+        self.value = np.zeros(shape, x.dtype)
+        self.value[values(index)] = values(x)
+
+    name = cached_property(lambda self: self.copy().name)
+
+    def copy(self):
+        """Writes the lines."""
+        out = self.page.zeros(self.shape, self.dtype)
+        out[self.index] = self.x
+        return out
+
+    def __iadd__(self, other):
+        total = self.copy()
+        total += other
+        return total
