@@ -1,19 +1,18 @@
-"""Symbols: arrays that write down the operations on them.
+"""Symbols: arrays that write down the operations on them, as lines of a program.
 
-A forward is plain NumPy, so it runs on Symbols too. What it does with them becomes the lines of a
-program. Python decides each `if` on a shape, a dtype or a setting on the way:
+The engine runs on Symbols as on arrays of another library. Python decides each `if` on a shape, a
+dtype or a setting on the way:
 
-    >>> from minigrad import Tensor
     >>> from minigrad.ops import linear
     >>> page = Page()
-    >>> x, w = (page.input(name, Tensor(np.ones((3, 3)))) for name in "xw")
-    >>> y = linear.op.forward(x, w, None)
+    >>> x, w = (page.input(name, np.ones((3, 3))) for name in "xw")
+    >>> y = linear(x, w, None)
     >>> for line in page.lines:
     ...     print(page.final()(line.text))
     out = w.T
     dot = x @ out
 
-A forward that reads values, as by an `if` on an entry, raises TypeError.
+An op whose forward reads values, as by an `if` on an entry, is called by its name.
 """
 
 import builtins
@@ -26,6 +25,7 @@ from operator import attrgetter
 
 import numpy as np
 
+from ..array import data_of
 from .naming import versions
 
 UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
@@ -35,7 +35,7 @@ SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
+METHODS = "reshape transpose swapaxes max min prod var any all argmax argmin cumsum"
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that depend on no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Defaults, which a call leaves out.
@@ -76,16 +76,18 @@ class Page:
     wishes     {name: the name that it should get at the end}
     inputs     {name: leaf}
     constants  {name: array or function}
+    kept       names that are needed at the end
     """
 
     def __init__(self, reading=True):
         self.reading = reading
-        self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
+        self.lines, self.wishes, self.inputs, self.constants, self.kept = [], {}, {}, {}, []
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
-        self.depth = 0  # of the ops that run now
+        self.places = {}  # {a running line of source: (the last name that it made, its other wish)}
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
+        self.is_in_op = False
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -96,7 +98,7 @@ class Page:
         """The Symbol of a leaf."""
         name = self.name(wish)
         self.inputs[name] = leaf
-        return Symbol(self, name, leaf.data)
+        return Symbol(self, name, data_of(leaf))
 
     def bound(self, wish, value):
         """The name of a constant."""
@@ -126,11 +128,27 @@ class Page:
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known.alias()
         self.is_quiet |= np.geterr() != self.errors
-        name = self.name(_name_in_source() or wish)
+        name = self.name(wish)
+        self._rename(name)
         self.lines.append(Line(self, text, name, np.shape(value)))
         symbol = Symbol(self, name, value, base, rows, is_own=value.base is None)
         self.computed[text] = symbol
         return symbol
+
+    def _rename(self, name):
+        """Gives a name the wish of the running line `wish = ...` of an op or a rule.
+
+        The last value that the line makes has it. The values before get their wishes back.
+        """
+        frame, line = running()
+        found = re.match(r"\s*(\w+) \S?= ", line)
+        if found and frame.f_globals["__package__"] != __package__:
+            place = frame, frame.f_lineno
+            before, wish = self.places.get(place, (name, found[1]))
+            if self.wishes[before] == found[1]:
+                self.wishes[before] = wish
+            self.places[place] = name, self.wishes[name]
+            self.wishes[name] = found[1]
 
     def do(self, text):
         """Writes a statement without a value."""
@@ -138,21 +156,17 @@ class Page:
         self.changed.update(NAME.findall(text)[:1])
 
     def run(self, op, args):
-        """The result of an op on Symbols.
-
-        Its forward writes lines. If it reads values, or needs many lines, one line calls the op by
-        its name.
-        """
+        """The result of an op: its forward runs on Symbols, or a line calls the op by its name."""
         start, right = len(self.lines), op.forward(*values(args))
-        self.depth += 1
+        outer, self.is_in_op = self.is_in_op, True
         try:
-            out = (self.scatter if op.name == "scatter" else op.forward)(*args)
+            out = (self._scatter if op.name == "scatter" else op.forward)(*args)
             # A dot may differ from a matmul in the last bits.
             is_close = np.allclose(out.value, right, 1e-3, 1e-5, equal_nan=True)
             is_written = out.dtype == right.dtype and is_close
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
-        self.depth -= 1
+        self.is_in_op = outer
         if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
             return out
         dropped = {line.target for line in self.lines[start:]}
@@ -161,22 +175,22 @@ class Page:
         text = self.call(self.bound(op.name, op.forward), args, {})
         return self.write(op.name, text, right)
 
-    def scatter(self, x, shape, *index):
+    def _scatter(self, x, shape, *index):
         """The forward of the op scatter."""
-        if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):
+        if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):  # no entry twice
             return Scattered(self, x, shape, index)
         if not self.reading:
-            _refuse()  # the op itself is faster
+            refuse()  # the op itself is faster
         out = self.zeros(shape, x.dtype)
+        self.kept.append(x.name)
         self.do(self.call("np.add.at", (out, index, x), {}))
         np.add.at(out.value, *map(values, (index, x)))
         return out
 
     def zeros(self, shape, dtype):
         """The Symbol of new zeros."""
-        value = np.zeros(shape, dtype)
-        size = value.size if value.ndim == 1 else value.shape
-        return self.write("zeros", f"np.zeros({size}, np.{value.dtype})", value)
+        shape = shape[0] if len(shape) == 1 else shape
+        return self.write("zeros", f"np.zeros({shape}, np.{dtype})", np.zeros(shape, dtype))
 
     def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
@@ -258,19 +272,19 @@ def pattern(x):
     return f"np.full({x.size if x.ndim == 1 else x.shape}, {common(x)}, np.{x.dtype})"
 
 
-def _running():
-    """The frame that runs now outside this file, and its line."""
-    frame = sys._getframe(2)
+def running():
+    """The frame that runs outside this file, and its line."""
+    frame = sys._getframe(1)
     while frame.f_globals["__name__"] in (__name__, np.lib.mixins.__name__):
         frame = frame.f_back
     return frame, linecache.getline(frame.f_code.co_filename, frame.f_lineno)
 
 
-def _name_in_source():
-    """The name that the running line of the forward gives its value, or None."""
-    frame, line = _running()
-    found = re.match(r"\s*(\w+) \S?= ", line)
-    return found[1] if found and frame.f_globals["__package__"] != __package__ else None
+def refuse(*args, **keywords):
+    """Raises TypeError: an op is called by its name then, and a rule cannot be written."""
+    frame, line = running()
+    place = f"`{line.strip()}` ({frame.f_code.co_filename}:{frame.f_lineno})"
+    raise TypeError(f"a rule has {place}, which reads or changes values of a Tensor")
 
 
 def values(x):
@@ -278,12 +292,6 @@ def values(x):
     if isinstance(x, (tuple, list)):
         return type(x)(map(values, x))
     return x.value if isinstance(x, Symbol) else x
-
-
-def _refuse(*args, **keywords):
-    frame, line = _running()
-    place = f"`{line.strip()}` ({frame.f_code.co_filename}:{frame.f_lineno})"
-    raise TypeError(f"a rule has {place}, which reads or changes values of a Tensor")
 
 
 def is_alike(x, y):
@@ -312,7 +320,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
     T = property(lambda self: self.transpose())
-    __float__ = __int__ = __index__ = __array__ = item = tolist = _refuse
+    __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
 
     def __repr__(self):
         return self.name
@@ -321,26 +329,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self.value)
 
     def __bool__(self):
-        return bool(self.value) if self.page.reading and not self.page.depth else _refuse()
-
-    def alias(self):
-        """A Symbol for the same array. From now on no operation changes the array."""
-        self.is_own = False
-        return Symbol(self.page, self.name, self.value, self.base, self.rows)
+        """A rule in a program to read may decide by values, as it does on Tensors."""
+        return bool(self.value) if self.page.reading and not self.page.is_in_op else refuse()
 
     def called(self, op, args):
         """The result of an op: see `minigrad.foreign.forward`."""
         return self.page.run(op, args)
 
-    def __iadd__(self, other):
-        if not self.is_own:
-            return self + other
-        target, x = self, other
-        if isinstance(other, Scattered) and self.ndim:
-            target, x = self.part(other.index), other.x
-        self.page.do(f"{target.name} += {self.page.text(x)}")
-        self.value += values(other)
-        return self
+    def alias(self):
+        """A Symbol for the same array. From now on no `+=` changes the array."""
+        self.is_own = False
+        return Symbol(self.page, self.name, self.value, self.base, self.rows)
+
+    # ---- entries, and sums in place
 
     def __getitem__(self, index):
         part = self.part(index)
@@ -360,24 +361,35 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __setitem__(self, index, value):
         if not self.is_own:
-            _refuse()
+            refuse()
         self.page.do(f"{self.part(index).name} = {self.page.text(value)}")
         self.value[values(index)] = values(value)
+
+    def __iadd__(self, other):
+        if not self.is_own:
+            return self + other
+        is_part = isinstance(other, Scattered) and self.ndim
+        target, x = (self.part(other.index), other.x) if is_part else (self, other)
+        self.page.do(f"{target.name} += {self.page.text(x)}")
+        self.value += values(other)
+        return self
+
+    # ---- NumPy's functions
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
         value = getattr(ufunc, method)(*values(inputs), **keywords)
-        if method == "at":
-            _refuse()
+        if value is None:  # of the method `at`
+            refuse()
         if method != "__call__":
-            function = f"np.{name}.{method}"
-            return page.write(name, page.call(function, inputs, keywords), value)
-        if name == "add" and isinstance(inputs[1], Scattered) and isinstance(inputs[0], Symbol):
-            if is_alike(inputs[0].value.copy(), value):
-                total = inputs[0].copy()
-                total += inputs[1]
+            return page.write(name, page.call(f"np.{name}.{method}", inputs, keywords), value)
+        first, second = inputs[0], inputs[-1]
+        if name == "add" and isinstance(first, Symbol) and isinstance(second, Scattered):
+            if is_alike(first.value.copy(), value):
+                total = first.copy()
+                total += second
                 return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
@@ -394,15 +406,23 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return page.write(name, text, value)
 
     def __array_function__(self, function, types, args, keywords):
-        name = function.__name__
+        name, arrays = function.__name__, values(args)
         if function in SHAPES:
-            return function(*values(args), **keywords)
+            return function(*arrays, **keywords)
         if name in METHODS.split() and args[0] is self:
             return self._method(name, args[1:], keywords)
-        value = function(*values(args), **keywords)
+        value = function(*arrays, **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
+        if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
+            x, y = map(np.asarray, arrays)
+            is_cast = x.dtype != y.dtype and len(x) == 1
+            if all(x.strides + y.strides) and not is_cast:
+                text = UFUNCS["matmul"].format(*map(self.page.text, args))
         return self.page.write(name, text, value, self)
+
+    def dot(self, other):
+        return np.dot(self, other)
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -416,22 +436,21 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             keywords = keywords | {"axis": axis[0]}
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
-            _refuse()
+            refuse()
         if name == "reshape" and x.base is not None and x.base.size == x.size:
             is_direct = is_same(x.base.value.reshape(*args), value)
             x = x.base if is_direct else x
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
-        if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
-            is_cast = x.dtype != args[0].dtype and len(x) == 1
-            if all(x.strides + args[0].strides) and not is_cast:
-                text = f"{x.name} @ {self.page.text(args[0])}"
         return self.page.write(name, text, value, x)
 
 
 class Scattered(Symbol):
-    """The result of the op scatter. Its lines are written if it is used, except in a sum."""
+    """The result of the op scatter: zeros with x at an index. A sum adds x where it lies.
+
+    Its own lines are written if something else uses it.
+    """
 
     base, rows, is_own = None, None, True
 
@@ -443,7 +462,7 @@ class Scattered(Symbol):
     name = cached_property(lambda self: self.copy().name)
 
     def copy(self):
-        """Writes the lines."""
+        """A Symbol of new lines."""
         out = self.page.zeros(self.shape, self.dtype)
         out[self.index] = self.x
         return out

@@ -56,10 +56,10 @@ class Writer:
             write(*given)
         self._pull(loss, seed)
         orders = {getattr(x, "order", None) for x in (loss, *(names or {}).values())}
-        results = [self.symbols[order].name for order in orders & self.symbols.keys()]
-        results += NAME.findall(" ".join(self.gradients.values()))
+        self.page.kept += [self.symbols[order].name for order in orders & self.symbols.keys()]
+        self.page.kept += NAME.findall(" ".join(self.gradients.values()))
         self.page.wishes[self.symbols[loss.order].name] = "loss"
-        self.page.lines = merged(self.page, results)
+        self.page.lines = merged(self.page)
 
     def _copy(self, node):
         """Makes a copy of a node that holds a Symbol. The forward of its op writes the lines."""
@@ -115,17 +115,14 @@ class Writer:
         page.wishes |= {name: wish for name, wish in names.items() if name not in self.named}
 
 
-def merged(page, results):
-    """The lines of a page. A value that is used once moves into the line that uses it.
-
-    results  names that are needed at the end
-    """
-    kept, uses, waiting, changes = [], Counter(results), {}, {}
+def merged(page):
+    """The lines of a page. A value that is used once moves into the line that uses it."""
+    kept, uses, waiting, changes = [], Counter(page.kept), {}, {}
     for line in reversed(page.lines):
         if line.target is None or uses[line.target]:  # else no line needs it
             uses.update(line.names)
             kept.append(line)
-    uses.update(results)  # a result has a line of its own
+    uses.update(page.kept)  # a result has a line of its own
     lines = dict.fromkeys(reversed(kept))
     for i, line in enumerate([*lines]):
         for name in filter(waiting.__contains__, line.names):
