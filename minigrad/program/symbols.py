@@ -20,7 +20,6 @@ import keyword
 import linecache
 import re
 import sys
-from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
@@ -36,7 +35,15 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes max min prod var any all argmax argmin cumsum"
-KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that depend on no entry
+KNOWN = (
+    "shape",
+    "dtype",
+    "ndim",
+    "size",
+    "flags",
+    "strides",
+    "base",
+)  # attributes that depend on no entry
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Defaults, which a call leaves out.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
@@ -85,6 +92,7 @@ class Page:
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
+        self.views = {}  # {place in memory, shape, strides and dtype: the Symbol of this view}
         self.places = {}  # {a running line of source: (the last name that it made, its other wish)}
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
         self.is_in_op = False
@@ -98,7 +106,11 @@ class Page:
         """The Symbol of a leaf."""
         name = self.name(wish)
         self.inputs[name] = leaf
-        return Symbol(self, name, data_of(leaf))
+        return self.seen(Symbol(self, name, data_of(leaf)))
+
+    def seen(self, symbol):
+        """The Symbol, or the one that had the same view before."""
+        return self.views.setdefault(place_of(symbol.value), symbol)
 
     def bound(self, wish, value):
         """The name of a constant."""
@@ -108,22 +120,14 @@ class Page:
         self.constants[name] = value
         return name
 
-    def write(self, wish, text, value, base=None, rows=None):
+    def write(self, wish, text, value):
         """Writes `name = text`. Returns the Symbol of the name.
-
-        base  None, or a Symbol of which the value may be a view
-        rows  None, or the range of the rows of base that it is
 
         A view that has a name needs no line. An expression that has a name needs no second line.
         """
-        base = base if base is not None and np.may_share_memory(base.value, value) else None
-        same = base  # or a Symbol of which it is a view itself
-        while same is not None:
-            if is_same(same.value, value):
-                return same.alias()
-            same = same.base
-        if self.reading and base is not None and wish == "part":
-            return Symbol(self, text, value, base, rows)  # short enough without a name
+        view = place_of(value)
+        if view in self.views:
+            return self.views[view].alias()
         known = self.computed.get(text)
         if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
             return known.alias()
@@ -131,9 +135,8 @@ class Page:
         name = self.name(wish)
         self._rename(name)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        symbol = Symbol(self, name, value, base, rows, is_own=value.base is None)
-        self.computed[text] = symbol
-        return symbol
+        self.computed[text] = symbol = Symbol(self, name, value, is_own=value.base is None)
+        return self.seen(symbol)
 
     def _rename(self, name):
         """Gives a name the wish of the running line `wish = ...` of an op or a rule.
@@ -160,7 +163,7 @@ class Page:
         start, right = len(self.lines), op.forward(*values(args))
         outer, self.is_in_op = self.is_in_op, True
         try:
-            out = (self._scatter if op.name == "scatter" else op.forward)(*args)
+            out = (self.scatter if op.name == "scatter" else op.forward)(*args)
             # A dot may differ from a matmul in the last bits.
             is_close = np.allclose(out.value, right, 1e-3, 1e-5, equal_nan=True)
             is_written = out.dtype == right.dtype and is_close
@@ -170,27 +173,28 @@ class Page:
         if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
             return out
         dropped = {line.target for line in self.lines[start:]}
-        self.computed = {t: x for t, x in self.computed.items() if x.name not in dropped}
+        for known in self.computed, self.views:
+            for key in [k for k, x in known.items() if dropped.intersection(NAME.findall(x.name))]:
+                del known[key]
         del self.lines[start:]
         text = self.call(self.bound(op.name, op.forward), args, {})
         return self.write(op.name, text, right)
 
-    def _scatter(self, x, shape, *index):
+    def scatter(self, x, shape, *index):
         """The forward of the op scatter."""
-        if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):  # no entry twice
-            return Scattered(self, x, shape, index)
-        if not self.reading:
-            refuse()  # the op itself is faster
-        out = self.zeros(shape, x.dtype)
-        self.kept.append(x.name)
-        self.do(self.call("np.add.at", (out, index, x), {}))
-        np.add.at(out.value, *map(values, (index, x)))
-        return out
-
-    def zeros(self, shape, dtype):
-        """The Symbol of new zeros."""
+        zeros = np.zeros(shape, x.dtype)
         shape = shape[0] if len(shape) == 1 else shape
-        return self.write("zeros", f"np.zeros({shape}, np.{dtype})", np.zeros(shape, dtype))
+        out = self.write("zeros", f"np.zeros({shape}, np.{x.dtype})", zeros)
+        if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):  # no entry twice
+            out[index] = x
+            out.part_of_zeros = x, index
+        elif self.reading:
+            self.kept.append(x.name)
+            self.do(self.call("np.add.at", (out, index, x), {}))
+            np.add.at(zeros, *map(values, (index, x)))
+        else:
+            refuse()  # the op itself is faster
+        return out
 
     def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
@@ -299,26 +303,29 @@ def is_alike(x, y):
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
-def is_same(x, y):
-    """Whether two arrays are the same view of the same memory."""
-    are_arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
-    return are_arrays and is_alike(x, y) and x.ctypes.data == y.ctypes.data
+def place_of(x):
+    """What tells a view from all others. A number is no view."""
+    is_view = isinstance(x, np.ndarray) and x.size
+    return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array with a name on a Page. Operations on it are written there.
 
     value   the array in the recorded run: it tells shapes and dtypes
-    base    None, or the Symbol of which it is a view
-    rows    None, or the range of the rows of base that it is
+    rows    (a Symbol, a range of its rows) of which the value consists
     is_own  nothing else uses the memory of the value, so `+=` may change it
+    part_of_zeros  None, or (x, index) if the value is zeros with x at an index
     """
 
-    def __init__(self, page, name, value, base=None, rows=None, is_own=False):
-        self.page, self.name, self.value = page, name, value
-        self.base, self.rows, self.is_own = base, rows, is_own
+    def __init__(self, page, name, value, rows=None, is_own=False):
+        self.page, self.name, self.value, self.is_own = page, name, value, is_own
+        self.rows = rows or (self, range(len(value) if np.ndim(value) else 0))
+        self.part_of_zeros = None
 
-    shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
+    shape, dtype, ndim, size, flags, strides, base = (
+        property(attrgetter(f"value.{name}")) for name in KNOWN
+    )
     T = property(lambda self: self.transpose())
     __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
 
@@ -339,25 +346,27 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def alias(self):
         """A Symbol for the same array. From now on no `+=` changes the array."""
         self.is_own = False
-        return Symbol(self.page, self.name, self.value, self.base, self.rows)
+        return Symbol(self.page, self.name, self.value, self.rows)
 
     # ---- entries, and sums in place
 
     def __getitem__(self, index):
         part = self.part(index)
-        return self.page.write("part", part.name, part.value, part.base, part.rows)
+        if self.page.reading and np.may_share_memory(self.value, part.value):
+            return self.page.seen(part).alias()  # short enough without a name
+        return self.page.write("getitem", part.name, part.value)
 
     def part(self, index):
         """self[index] as a Symbol whose name is its text. x[2:8][1:3] becomes x[3:5]."""
-        value, x, rows = self.value[values(index)], self, None
+        value = self.value[values(index)]
+        x, rows = self, None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
         if type(index) is slice and index.step is None:
-            x, rows = (self.base, self.rows) if self.rows else (self, range(len(self)))
-            rows = rows[index]
-            index = slice(rows.start, rows.stop)
-        elif type(index) is int and self.rows:
-            x, index = self.base, self.rows[index]
-        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, x, rows)
+            x, rows = self.rows[0], self.rows[1][index]
+            index, rows = slice(rows.start, rows.stop), (x, rows)
+        elif type(index) is int:
+            x, index = self.rows[0], self.rows[1][index]
+        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, rows)
 
     def __setitem__(self, index, value):
         if not self.is_own:
@@ -368,10 +377,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __iadd__(self, other):
         if not self.is_own:
             return self + other
-        is_part = isinstance(other, Scattered) and self.ndim
-        target, x = (self.part(other.index), other.x) if is_part else (self, other)
+        target, x = self, other
+        if getattr(other, "part_of_zeros", None) and self.ndim:
+            x, index = other.part_of_zeros
+            target = self.part(index)
         self.page.do(f"{target.name} += {self.page.text(x)}")
         self.value += values(other)
+        self.part_of_zeros = None
         return self
 
     # ---- NumPy's functions
@@ -385,11 +397,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             refuse()
         if method != "__call__":
             return page.write(name, page.call(f"np.{name}.{method}", inputs, keywords), value)
-        first, second = inputs[0], inputs[-1]
-        if name == "add" and isinstance(first, Symbol) and isinstance(second, Scattered):
-            if is_alike(first.value.copy(), value):
-                total = first.copy()
-                total += second
+        if name == "add" and getattr(inputs[1], "part_of_zeros", None):
+            total = inputs[0].copy()
+            if isinstance(total, Symbol) and is_alike(total, value):
+                total += inputs[1]
                 return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
             is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
@@ -419,7 +430,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             is_cast = x.dtype != y.dtype and len(x) == 1
             if all(x.strides + y.strides) and not is_cast:
                 text = UFUNCS["matmul"].format(*map(self.page.text, args))
-        return self.page.write(name, text, value, self)
+        return self.page.write(name, text, value)
+
+    def copy(self):
+        if self.part_of_zeros:
+            x, index = self.part_of_zeros
+            return self.page.scatter(x, self.shape, *index)
+        return self._method("copy", (), {})
 
     def dot(self, other):
         return np.dot(self, other)
@@ -437,37 +454,11 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             refuse()
-        if name == "reshape" and x.base is not None and x.base.size == x.size:
-            is_direct = is_same(x.base.value.reshape(*args), value)
-            x = x.base if is_direct else x
+        base = self.page.views.get(place_of(x.base), x)
+        if name == "reshape" and base.size == x.size:
+            is_direct = place_of(base.value.reshape(*args)) == place_of(value)
+            x = base if is_direct else x
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
-        return self.page.write(name, text, value, x)
-
-
-class Scattered(Symbol):
-    """The result of the op scatter: zeros with x at an index. A sum adds x where it lies.
-
-    Its own lines are written if something else uses it.
-    """
-
-    base, rows, is_own = None, None, True
-
-    def __init__(self, page, x, shape, index):
-        self.page, self.x, self.index = page, x, index
-        self.value = np.zeros(shape, x.dtype)
-        self.value[values(index)] = values(x)
-
-    name = cached_property(lambda self: self.copy().name)
-
-    def copy(self):
-        """A Symbol of new lines."""
-        out = self.page.zeros(self.shape, self.dtype)
-        out[self.index] = self.x
-        return out
-
-    def __iadd__(self, other):
-        total = self.copy()
-        total += other
-        return total
+        return self.page.write(name, text, value)

@@ -83,7 +83,7 @@ class Writer:
     def _argument(self, a, role="constant"):
         """An argument of a copied node: a copy of a Tensor, or a constant."""
         if isinstance(a, Tensor):
-            return self.copies[a.order] if a.order in self.copies else a.data
+            return self.copies.get(a.order, a.data)
         if not self.page.reading or not isinstance(a, np.ndarray) or pattern(a):
             return a
         # operations on a constant are written too
@@ -119,7 +119,8 @@ def merged(page):
     """The lines of a page. A value that is used once moves into the line that uses it."""
     kept, uses, waiting, changes = [], Counter(page.kept), {}, {}
     for line in reversed(page.lines):
-        if line.target is None or uses[line.target]:  # else no line needs it
+        changed = line.target or line.names[0]
+        if uses[changed] or changed in page.constants:  # else no line needs it
             uses.update(line.names)
             kept.append(line)
     uses.update(page.kept)  # a result has a line of its own
