@@ -39,24 +39,32 @@ class Place(NamedTuple):
     attribute: str
 
 
-class Match(NamedTuple):
+class Loop(NamedTuple):
     """Steps that make a loop.
 
-    kinds    {the texts of a token, one for each step: its kind}. The kinds are
-             "same": all steps have the same text
-             "last": a value that the step before made
-             a number d: a value of blocks[i + d], where i is the index of the step's block
-             (factor, offset): the number factor * i + offset
+    columns  for each line of a step its tokens, each with its texts in all steps
+    kinds    {the texts of a token: what they are}. The kinds are
+             "last": values that the step before makes
+             a number d: values of blocks[i + d], where i is the index of the step's block
+             (factor, offset): the numbers factor * i + offset
     blocks   the Blocks of an earlier loop, or None
     indices  of the blocks, one for each step
+    new      {name: (index of a block, the name in the first step)} of values that belong to blocks
     """
 
     steps: list
+    columns: list
     kinds: dict
     blocks: Blocks | None
     indices: list
+    new: dict
 
     carried = property(lambda self: [v for v, kind in self.kinds.items() if kind == "last"])
+
+    def uses(self):
+        """How many values of the step before a step uses, and how often."""
+        tokens = [values for row in self.columns for values in row]
+        return len(self.carried), sum(self.kinds.get(values) == "last" for values in tokens)
 
 
 class Loops:
@@ -79,17 +87,19 @@ class Loops:
 
     def fold(self, lines):
         """These lines with loops. Only the forward pass makes blocks; other loops run over them."""
-        for starts, length, times in _runs([TOKEN.split(line.text) for line in lines]):
-            matches = {}
+        for starts, length, times in _runs([TOKEN.sub("_", line.text) for line in lines]):
+            loops = {}
             for start in starts:
                 steps = range(start, start + length * times, length)
-                match = self._match([lines[i : i + length] for i in steps])
-                if match:
-                    matches[start] = match
-            if matches:  # the best start carries the fewest values from step to step
-                start = min(matches, key=lambda start: len(matches[start].carried))
-                loop = self._loop(matches[start])  # first: it gives places to values
-                return self.fold(lines[:start]) + loop + self.fold(lines[start + length * times :])
+                loop = self._loop([lines[i : i + length] for i in steps])
+                if loop:
+                    loops[start] = loop
+            if loops:  # in the best one, a step uses the fewest values of the step before
+                start = min(loops, key=lambda start: loops[start].uses())
+                written = self._written(loops[start])  # first: it gives places to values
+                return (
+                    self.fold(lines[:start]) + written + self.fold(lines[start + length * times :])
+                )
         return lines
 
     def outside(self, text):
@@ -98,108 +108,99 @@ class Loops:
         known |= self.last
         return NAME.sub(lambda match: known.get(match[0], match[0]), text)
 
-    def _match(self, steps):
-        """The Match of these steps, or None."""
-        made = {x.target: (t, j) for t, lines in enumerate(steps) for j, x in enumerate(lines)}
-        made.pop(None, None)
-        kinds = {v: _kind(v, [*map(made.get, v)]) for row in _columns(steps) for v in row}
-        places = {v: [*map(self.places.get, v)] for v, kind in kinds.items() if kind == 0}
-        known = {v: row for v, row in places.items() if any(row)}
-        new = [name for v in places.keys() - known.keys() for name in v]
-        blocks = {place and place.blocks for row in known.values() for place in row}
+    def _loop(self, steps):
+        """The Loop of these steps, or None."""
         first = steps[0][0]
+        found = [[TOKEN.findall(line.text) for line in lines] for lines in steps]
+        columns = [[*zip(*rows)] for rows in zip(*found)]
+        tokens = dict.fromkeys(values for row in columns for values in row)
+        vary = [values for values in tokens if len({*values}) > 1]
+        names = [values for values in vary if not all(map(str.isdigit, values))]
         # Only a loop of the forward pass makes blocks. A loop of the backward pass runs over them
         # and may give them attributes. Loops that load data or fill `gradients` give none.
-        is_known = len(blocks) == 1 and None not in blocks
-        is_fit = not blocks if first.part == "forward" else is_known
-        may_be_new = len({*new}) == len(new) if first.part else not new
-        if first.target in self.refused or not is_fit or not may_be_new:
+        known = [v for v in names if self.places.keys() >= {*v}]
+        blocks = {self.places[name].blocks for v in known for name in v}
+        if first.target in self.refused or len(blocks) != (first.part != "forward"):
             return None
-        indices = range(len(steps))
-        if known:  # a step may also use the block before it; its own block has the largest index
-            indices = max([place.index for place in row] for row in known.values())
+        # A step may also use the block before it. Its own block has the largest index.
+        rows = zip(*([self.places[name].index for name in v] for v in known))
+        indices = [*map(max, rows)] or range(len(steps))
         if {*np.diff(indices)} not in ({1}, {-1}):
             return None
-        for v, row in known.items():
-            ways = {(place.index - i, place.attribute) for place, i in zip(row, indices)}
-            kinds[v] = ways.pop()[0] if len(ways) == 1 else None
-        for v in kinds:
-            if kinds[v] == "counter":
-                kinds[v] = _counter(v, indices)
-            # += changes an array under all its names, but it makes a new number: no loop then.
-            if kinds[v] == "last" and steps[0][made[v[1]][1]].shape == ():
-                kinds[v] = None
-        known = blocks.pop() if blocks else None
-        return None if None in kinds.values() else Match(steps, kinds, known, indices)
+        made = {}
+        for i, lines in zip(indices, steps):
+            made |= {x.target: (i, y.target) for x, y in zip(lines, steps[0]) if x.target}
+        new = dict(made)
+        for v in names:
+            if not any(name in new or name in self.places for name in v):
+                new |= {name: (i, v[0]) for name, i in zip(v, indices)}
+        kinds = {v: _progression(v, indices) for v in vary if v not in names}
+        for v in names:
+            places = [new.get(name) or self.places.get(name, (0, 0, name))[1:] for name in v]
+            ways = [(place[0] - i, place[1]) for place, i in zip(places, indices)]
+            if len({*ways}) == 1:
+                kinds[v] = ways[0][0]
+            elif ways[1:] == [(indices[0] - indices[1], ways[1][1])] * (len(steps) - 1):
+                # += changes an array under all its names, but it makes a new number: no loop then.
+                shapes = [line.shape for line in steps[0] if line.target == ways[1][1]]
+                kinds[v] = "last" if shapes and shapes != [()] else None
+            else:
+                return None
+        is_fit = first.part or not new
+        is_made = any(v[0] in made for v in tokens if v not in vary)
+        if None in kinds.values() or is_made or not is_fit:
+            return None
+        return Loop(steps, columns, kinds, blocks.pop() if blocks else None, indices, new)
 
-    def _loop(self, match):
+    def _written(self, loop):
         """The lines of a loop."""
-        page, (steps, kinds, blocks, indices), first = self.page, match, match.steps[0][0]
+        page, (steps, columns, kinds, blocks, indices, new) = self.page, loop
+        first = steps[0][0]
         if blocks is None:
-            has_data = any(values[0] in page.inputs for values in kinds)
-            name = "blocks" if has_data else "steps"
-            blocks = Blocks(page.name(name), page.name(name[0]), len(steps))
+            blocks = Blocks(page.name("blocks"), page.name("b"), len(steps))
             self.alone[blocks] = first.target
         elif first.part == "backward":
             self.alone.pop(blocks, None)
-        block = blocks.variable
-        wish = "h" if first.part == "forward" else "g"
-        carried = {values[1]: page.name(wish) for values in match.carried}
+        block, wish = blocks.variable, "h" if first.part == "forward" else "g"
+        carried = {new[v[1]][1]: page.name(wish) for v in loop.carried}
+        attributes = dict(carried)
+        for name, (index, key) in new.items():
+            if index == indices[1] and key not in attributes:
+                wish = _without_index(page.wishes[key], page.wishes[name])
+                attributes[key] = page.name(wish)
+        for name, (index, key) in new.items():
+            self.places[name] = Place(blocks, index, attributes[key])
+            if index == indices[-1] and key in carried:
+                self.last[name] = carried[key]
         texts = {}
         for values, kind in kinds.items():
-            name = values[0]
-            if isinstance(kind, int):
-                if name not in self.places:
-                    wish = _without_index(page.wishes[name], page.wishes[values[1]])
-                    attribute = carried.get(name) or page.name(wish)
-                    self.places |= {x: Place(blocks, i, attribute) for i, x in zip(indices, values)}
-                owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
-                texts[values] = f"{owner}.{self.places[name].attribute}"
-                self.last |= {values[-1]: carried[name]} if name in carried else {}
+            if kind == "last":
+                texts[values] = carried[new[values[1]][1]]
             elif isinstance(kind, tuple):
                 texts[values] = _sum(kind[0], f"{block}.i", kind[1])
             else:
-                texts[values] = carried[values[1]] if kind == "last" else name
+                owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
+                texts[values] = f"{owner}.{self.places[values[0]].attribute}"
         low, high = min(indices), max(indices) + 1
         part = f"[{low or ''}:{high if high < blocks.size else ''}]".replace("[:]", "")
         members = blocks.name + part if indices[0] == low else f"reversed({blocks.name}{part})"
-        before = [f"{texts[values]} = {values[0]}" for values in match.carried]
+        before = [f"{texts[values]} = {values[0]}" for values in loop.carried]
         lines = [_line(first, text, []) for text in [*before, f"for {block} in {members}:"]]
-        for rows, tokens in zip(zip(*steps), _columns(steps)):
-            shown = [texts[values] for values in tokens]
-            pieces = TOKEN.split(rows[0].text)
-            is_quoted = '"' in rows[0].text  # a key, such as data["weight_0"]
-            if is_quoted:
+        for rows, tokens in zip(zip(*steps), columns):
+            shown, text = [texts.get(values, values[0]) for values in tokens], rows[0].text
+            if '"' in text:  # a key, such as data["weight_0"]
+                text = text.replace("{", "{{").replace("}", "}}").replace('"', 'f"', 1)
                 shown = [text.replace("(", "{").replace(")", "}") for text in shown]
-                pieces = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces]
-            text = "".join(a + b for a, b in zip(pieces, [*shown, ""]))
-            text = "    " + text.replace('"', 'f"', is_quoted)
-            line = _line(rows[0], text, rows[0].around + rows[1].around)
+            text = "".join(a + b for a, b in zip(TOKEN.split(text), [*shown, ""]))
+            line = _line(rows[0], f"    {text}", rows[0].around + rows[1].around)
             line.owners = set().union(*(row.owners for row in rows))
             line.shape = rows[0].shape if len({row.shape for row in rows}) == 1 else None
             lines.append(line)
-        made = {values[0]: text for values, text in texts.items() if kinds[values] != "last"}
-        after = [f"    {name} = {made[value]}" for value, name in carried.items()]
+        after = [f"    {name} = {block}.{name}" for name in carried.values()]
         return lines + [_line(first, text, None) for text in after]
 
 
-def _kind(values, made):
-    """The kind of a token with these values in the steps, or "counter".
-
-    made  (step, line) of each value, or None if it comes from outside
-    """
-    line = made[-1] and made[-1][1]
-    steps = [(step, line) for step in range(len(made))]
-    if len({*values}) == 1:
-        return None if made[0] else "same"
-    if any(value.isdigit() for value in values):
-        return "counter" if all(value.isdigit() for value in values) else None
-    if made == steps or (not any(made) and len({*values}) == len(values)):
-        return 0
-    return "last" if made == [None, *steps[:-1]] else None
-
-
-def _counter(values, indices):
+def _progression(values, indices):
     """(factor, offset) of numbers that are factor * index + offset, or None."""
     numbers = [*map(int, values)]
     factor = (numbers[1] - numbers[0]) * (indices[1] - indices[0])
@@ -213,16 +214,10 @@ def _sum(factor, name, offset):
     return f"({text} {'-' if offset < 0 else '+'} {abs(offset)})".replace(" + 0)", ")")
 
 
-def _columns(steps):
-    """For each line of a step its tokens, each with its texts in all steps."""
-    found = [[TOKEN.findall(line.text) for line in lines] for lines in steps]
-    return [[*zip(*rows)] for rows in zip(*found)]
-
-
 def _runs(items):
     """(starts, length, times) of runs of equal parts, those that save most lines first."""
     known, runs = {}, {}
-    codes = np.array([known.setdefault(tuple(item), len(known)) for item in items])
+    codes = np.array([known.setdefault(item, len(known)) for item in items])
     for length in range(1, len(items) // 2 + 1):
         other = np.flatnonzero(codes[length:] != codes[:-length])
         edges = np.concatenate([[-1], other, [len(codes) - length]])

@@ -91,8 +91,8 @@ class Page:
         self.lines, self.wishes, self.inputs, self.constants, self.kept = [], {}, {}, {}, []
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
-        self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
-        self.views = {}  # {place in memory, shape, strides and dtype: the Symbol of this view}
+        self.known = {}  # {expression, or view: its Symbol}. For a view see `view_of`
+        self.changed = set()  # the names of arrays that a line changed
         self.places = {}  # {a running line of source: (the last name that it made, its other wish)}
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
         self.is_in_op = False
@@ -110,7 +110,7 @@ class Page:
 
     def seen(self, symbol):
         """The Symbol, or the one that had the same view before."""
-        return self.views.setdefault(place_of(symbol.value), symbol)
+        return self.known.setdefault(view_of(symbol.value), symbol)
 
     def bound(self, wish, value):
         """The name of a constant."""
@@ -125,18 +125,17 @@ class Page:
 
         A view that has a name needs no line. An expression that has a name needs no second line.
         """
-        view = place_of(value)
-        if view in self.views:
-            return self.views[view].alias()
-        known = self.computed.get(text)
-        if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
-            return known.alias()
+        for key in view_of(value), text:
+            known = self.known.get(key)
+            if known is not None and self.changed.isdisjoint(NAME.findall(f"{known.name} {text}")):
+                return known.alias()
         self.is_quiet |= np.geterr() != self.errors
         name = self.name(wish)
         self._rename(name)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        self.computed[text] = symbol = Symbol(self, name, value, is_own=value.base is None)
-        return self.seen(symbol)
+        self.known[text] = symbol = Symbol(self, name, value, is_own=value.base is None)
+        self.known[view_of(value)] = symbol
+        return symbol
 
     def _rename(self, name):
         """Gives a name the wish of the running line `wish = ...` of an op or a rule.
@@ -173,9 +172,8 @@ class Page:
         if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
             return out
         dropped = {line.target for line in self.lines[start:]}
-        for known in self.computed, self.views:
-            for key in [k for k, x in known.items() if dropped.intersection(NAME.findall(x.name))]:
-                del known[key]
+        left = {k: x for k, x in self.known.items() if dropped.isdisjoint(NAME.findall(x.name))}
+        self.known = left
         del self.lines[start:]
         text = self.call(self.bound(op.name, op.forward), args, {})
         return self.write(op.name, text, right)
@@ -303,7 +301,7 @@ def is_alike(x, y):
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
-def place_of(x):
+def view_of(x):
     """What tells a view from all others. A number is no view."""
     is_view = isinstance(x, np.ndarray) and x.size
     return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
@@ -454,9 +452,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         value = getattr(x.value, name)(*values(args), **keywords)
         if not isinstance(value, (np.ndarray, np.generic)):
             refuse()
-        base = self.page.views.get(place_of(x.base), x)
+        base = self.page.known.get(view_of(x.base), x)
         if name == "reshape" and base.size == x.size:
-            is_direct = place_of(base.value.reshape(*args)) == place_of(value)
+            is_direct = view_of(base.value.reshape(*args)) == view_of(value)
             x = base if is_direct else x
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
