@@ -84,10 +84,13 @@ class Writer:
         """An argument of a copied node: a copy of a Tensor, or a constant."""
         if isinstance(a, Tensor):
             return self.copies.get(a.order, a.data)
-        if not self.page.reading or not isinstance(a, np.ndarray) or pattern(a):
+        page, role = self.page, role.partition("[")[0]
+        if not page.reading or not isinstance(a, np.ndarray) or (pattern(a) and a.ndim < 2):
             return a
-        # operations on a constant are written too
-        return Symbol(self.page, self.page.bound(role.partition("[")[0], a), a)
+        # Operations on a constant are written too.
+        return (
+            page.write(role, pattern(a), a) if pattern(a) else Symbol(page, page.bound(role, a), a)
+        )
 
     def _do(self, function, args):
         """Writes an effect."""
