@@ -20,7 +20,6 @@ import keyword
 import linecache
 import re
 import sys
-from operator import attrgetter
 
 import numpy as np
 
@@ -34,7 +33,7 @@ SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
 UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
-METHODS = "reshape transpose swapaxes max min prod var any all argmax argmin cumsum"
+METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
 KNOWN = (
     "shape",
     "dtype",
@@ -106,10 +105,7 @@ class Page:
         """The Symbol of a leaf."""
         name = self.name(wish)
         self.inputs[name] = leaf
-        return self.seen(Symbol(self, name, data_of(leaf)))
-
-    def seen(self, symbol):
-        """The Symbol, or the one that had the same view before."""
+        symbol = Symbol(self, name, data_of(leaf))
         return self.known.setdefault(view_of(symbol.value), symbol)
 
     def bound(self, wish, value):
@@ -172,10 +168,9 @@ class Page:
         if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
             return out
         dropped = {line.target for line in self.lines[start:]}
-        left = {k: x for k, x in self.known.items() if dropped.isdisjoint(NAME.findall(x.name))}
-        self.known = left
+        self.known = {key: x for key, x in self.known.items() if x.name not in dropped}
         del self.lines[start:]
-        text = self.call(self.bound(op.name, op.forward), args, {})
+        text = self.call(self.bound(op.name, op.forward), args)
         return self.write(op.name, text, right)
 
     def scatter(self, x, shape, *index):
@@ -187,8 +182,8 @@ class Page:
             out[index] = x
             out.part_of_zeros = x, index
         elif self.reading:
-            self.kept.append(x.name)
-            self.do(self.call("np.add.at", (out, index, x), {}))
+            self.kept += NAME.findall(self.text(x))
+            self.do(self.call("np.add.at", (out, index, x)))
             np.add.at(zeros, *map(values, (index, x)))
         else:
             refuse()  # the op itself is faster
@@ -236,9 +231,9 @@ class Page:
         ends = [x.start or None, x.stop] + [x.step] * (x.step not in (None, 1))
         return ":".join("" if end is None else self.text(end) for end in ends)
 
-    def call(self, function, args, keywords):
+    def call(self, function, args, keywords=()):
         """The text of a call."""
-        given = [f"{k}={self.text(v)}" for k, v in keywords.items() if (k, v) not in USUAL]
+        given = [f"{k}={self.text(v)}" for k, v in dict(keywords).items() if (k, v) not in USUAL]
         return f"{function}({', '.join([*map(self.text, args), *given])})"
 
 
@@ -321,9 +316,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self.rows = rows or (self, range(len(value) if np.ndim(value) else 0))
         self.part_of_zeros = None
 
-    shape, dtype, ndim, size, flags, strides, base = (
-        property(attrgetter(f"value.{name}")) for name in KNOWN
-    )
     T = property(lambda self: self.transpose())
     __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
 
@@ -337,10 +329,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         """A rule in a program to read may decide by values, as it does on Tensors."""
         return bool(self.value) if self.page.reading and not self.page.is_in_op else refuse()
 
-    def called(self, op, args):
-        """The result of an op: see `minigrad.foreign.forward`."""
-        return self.page.run(op, args)
-
     def alias(self):
         """A Symbol for the same array. From now on no `+=` changes the array."""
         self.is_own = False
@@ -351,7 +339,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __getitem__(self, index):
         part = self.part(index)
         if self.page.reading and np.may_share_memory(self.value, part.value):
-            return self.page.seen(part).alias()  # short enough without a name
+            # Short enough without a name.
+            return self.page.known.get(view_of(part.value), part).alias()
         return self.page.write("getitem", part.name, part.value)
 
     def part(self, index):
@@ -415,19 +404,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return page.write(name, text, value)
 
     def __array_function__(self, function, types, args, keywords):
-        name, arrays = function.__name__, values(args)
+        name = function.__name__
         if function in SHAPES:
-            return function(*arrays, **keywords)
+            return function(*values(args), **keywords)
         if name in METHODS.split() and args[0] is self:
             return self._method(name, args[1:], keywords)
-        value = function(*arrays, **keywords)
+        value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
-            x, y = map(np.asarray, arrays)
-            is_cast = x.dtype != y.dtype and len(x) == 1
-            if all(x.strides + y.strides) and not is_cast:
-                text = UFUNCS["matmul"].format(*map(self.page.text, args))
         return self.page.write(name, text, value)
 
     def copy(self):
@@ -436,10 +420,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
             return self.page.scatter(x, self.shape, *index)
         return self._method("copy", (), {})
 
-    def dot(self, other):
-        return np.dot(self, other)
-
     def __getattr__(self, name):
+        if name in KNOWN:
+            return getattr(self.value, name)
         if name.startswith("__"):
             raise AttributeError(name)
         return lambda *args, **keywords: self._method(name, args, keywords)
@@ -459,4 +442,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
+        if name == "dot":  # The last bits of @ differ for strides of 0, and for a row that is cast.
+            is_cast = x.dtype != args[0].dtype and len(x) == 1
+            if all(x.strides + args[0].strides) and not is_cast:
+                text = f"{x.name} @ {self.page.text(args[0])}"
         return self.page.write(name, text, value)
