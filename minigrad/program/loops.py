@@ -43,28 +43,24 @@ class Loop(NamedTuple):
     """Steps that make a loop.
 
     columns  for each line of a step its tokens, each with its texts in all steps
-    kinds    {the texts of a token: what they are}. The kinds are
-             "last": values that the step before makes
-             a number d: values of blocks[i + d], where i is the index of the step's block
-             (factor, offset): the numbers factor * i + offset
-    blocks   the Blocks of an earlier loop, or None
+    texts    {the texts of a token: its text in the loop}
+    carried  {the texts of a token: the variable}, if each step uses what the step before made
     indices  of the blocks, one for each step
-    new      {name: (index of a block, the name in the first step)} of values that belong to blocks
+    new      {name: Place} of the values that get a place by this loop
     """
 
     steps: list
     columns: list
-    kinds: dict
-    blocks: Blocks | None
+    texts: dict
+    carried: dict
+    blocks: Blocks
     indices: list
     new: dict
 
-    carried = property(lambda self: [v for v, kind in self.kinds.items() if kind == "last"])
-
     def uses(self):
         """How many values of the step before a step uses, and how often."""
-        tokens = [values for row in self.columns for values in row]
-        return len(self.carried), sum(self.kinds.get(values) == "last" for values in tokens)
+        used = [values for row in self.columns for values in row if values in self.carried]
+        return len(self.carried), len(used)
 
 
 class Loops:
@@ -110,84 +106,76 @@ class Loops:
 
     def _loop(self, steps):
         """The Loop of these steps, or None."""
-        first = steps[0][0]
+        page, first = self.page, steps[0][0]
         found = [[TOKEN.findall(line.text) for line in lines] for lines in steps]
         columns = [[*zip(*rows)] for rows in zip(*found)]
         tokens = dict.fromkeys(values for row in columns for values in row)
-        vary = [values for values in tokens if len({*values}) > 1]
-        names = [values for values in vary if not all(map(str.isdigit, values))]
         # Only a loop of the forward pass makes blocks. A loop of the backward pass runs over them
         # and may give them attributes. Loops that load data or fill `gradients` give none.
-        known = [v for v in names if self.places.keys() >= {*v}]
-        blocks = {self.places[name].blocks for v in known for name in v}
-        if first.target in self.refused or len(blocks) != (first.part != "forward"):
+        known = [[self.places[x] for x in v] for v in tokens if self.places.keys() >= {*v}]
+        homes = {place.blocks for row in known for place in row}
+        if first.target in self.refused or len(homes) != (first.part != "forward"):
             return None
+        blocks = homes.pop() if homes else Blocks(page.name("blocks"), page.name("b"), len(steps))
         # A step may also use the block before it. Its own block has the largest index.
-        rows = zip(*([self.places[name].index for name in v] for v in known))
-        indices = [*map(max, rows)] or range(len(steps))
+        indices = [max(p.index for p in places) for places in zip(*known)] or range(len(steps))
         if {*np.diff(indices)} not in ({1}, {-1}):
             return None
-        made = {}
-        for i, lines in zip(indices, steps):
-            made |= {x.target: (i, y.target) for x, y in zip(lines, steps[0]) if x.target}
-        new = dict(made)
-        for v in names:
-            if not any(name in new or name in self.places for name in v):
-                new |= {name: (i, v[0]) for name, i in zip(v, indices)}
-        kinds = {v: _progression(v, indices) for v in vary if v not in names}
-        for v in names:
-            places = [new.get(name) or self.places.get(name, (0, 0, name))[1:] for name in v]
-            ways = [(place[0] - i, place[1]) for place, i in zip(places, indices)]
-            if len({*ways}) == 1:
-                kinds[v] = ways[0][0]
-            elif ways[1:] == [(indices[0] - indices[1], ways[1][1])] * (len(steps) - 1):
-                # += changes an array under all its names, but it makes a new number: no loop then.
-                shapes = [line.shape for line in steps[0] if line.target == ways[1][1]]
-                kinds[v] = "last" if shapes and shapes != [()] else None
+        rows = [lines for lines in zip(*steps) if lines[0].target]
+        made = [tuple(line.target for line in lines) for lines in rows]
+        new = {}
+        for v in [*made, *tokens]:
+            is_free = not any(x in new or x in self.places or x.isdigit() for x in v)
+            if is_free and len({*v}) > 1:
+                attribute = page.name(_without_index(page.wishes[v[0]], page.wishes[v[1]]))
+                new |= {x: Place(blocks, i, attribute) for x, i in zip(v, indices)}
+        texts, carried = {}, {}
+        arrays = {lines[0].target for lines in rows if lines[0].shape != ()}
+        for v in tokens:
+            shown = [self._shown(x, i, blocks, new) for x, i in zip(v, indices)]
+            if len({*shown}) == 1:
+                texts[v] = shown[0]
+            elif all(map(str.isdigit, v)):
+                texts[v] = _progression(v, indices, f"{blocks.variable}.i")
+            # += changes an array under all its names, but it makes a new number: no loop then.
+            elif len({*shown[1:]}) == 1 and v[1] in arrays:
+                texts[v] = carried[v] = new[v[1]].attribute
             else:
                 return None
-        is_fit = first.part or not new
-        is_made = any(v[0] in made for v in tokens if v not in vary)
-        if None in kinds.values() or is_made or not is_fit:
+        is_fit = len({*carried.values()}) == len(carried) and (first.part or not new)
+        if None in texts.values() or not is_fit:
             return None
-        return Loop(steps, columns, kinds, blocks.pop() if blocks else None, indices, new)
+        return Loop(steps, columns, texts, carried, blocks, indices, new)
+
+    def _shown(self, name, i, blocks, new):
+        """The text of a value in the step of the block i."""
+        place = new.get(name) or self.places.get(name)
+        if place is None or place.blocks != blocks:
+            return name
+        step = place.index - i
+        owner = f"{blocks.name}[{blocks.variable}.i{step:+}]" if step else blocks.variable
+        return f"{owner}.{place.attribute}"
 
     def _written(self, loop):
         """The lines of a loop."""
-        page, (steps, columns, kinds, blocks, indices, new) = self.page, loop
-        first = steps[0][0]
-        if blocks is None:
-            blocks = Blocks(page.name("blocks"), page.name("b"), len(steps))
+        page, (steps, columns, texts, carried, blocks, indices, new) = self.page, loop
+        first, block, variables = steps[0][0], blocks.variable, carried.values()
+        if first.part == "forward":
             self.alone[blocks] = first.target
         elif first.part == "backward":
             self.alone.pop(blocks, None)
-        block, wish = blocks.variable, "h" if first.part == "forward" else "g"
-        carried = {new[v[1]][1]: page.name(wish) for v in loop.carried}
-        attributes = dict(carried)
-        for name, (index, key) in new.items():
-            if index == indices[1] and key not in attributes:
-                wish = _without_index(page.wishes[key], page.wishes[name])
-                attributes[key] = page.name(wish)
-        for name, (index, key) in new.items():
-            self.places[name] = Place(blocks, index, attributes[key])
-            if index == indices[-1] and key in carried:
-                self.last[name] = carried[key]
-        texts = {}
-        for values, kind in kinds.items():
-            if kind == "last":
-                texts[values] = carried[new[values[1]][1]]
-            elif isinstance(kind, tuple):
-                texts[values] = _sum(kind[0], f"{block}.i", kind[1])
-            else:
-                owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
-                texts[values] = f"{owner}.{self.places[values[0]].attribute}"
+        page.wishes |= dict.fromkeys(variables, "h" if first.part == "forward" else "g")
+        self.places |= new
+        for name, place in new.items():
+            if place.index == indices[-1] and place.attribute in variables:
+                self.last[name] = place.attribute
         low, high = min(indices), max(indices) + 1
         part = f"[{low or ''}:{high if high < blocks.size else ''}]".replace("[:]", "")
         members = blocks.name + part if indices[0] == low else f"reversed({blocks.name}{part})"
-        before = [f"{texts[values]} = {values[0]}" for values in loop.carried]
+        before = [f"{variable} = {values[0]}" for values, variable in carried.items()]
         lines = [_line(first, text, []) for text in [*before, f"for {block} in {members}:"]]
         for rows, tokens in zip(zip(*steps), columns):
-            shown, text = [texts.get(values, values[0]) for values in tokens], rows[0].text
+            shown, text = [*map(texts.get, tokens)], rows[0].text
             if '"' in text:  # a key, such as data["weight_0"]
                 text = text.replace("{", "{{").replace("}", "}}").replace('"', 'f"', 1)
                 shown = [text.replace("(", "{").replace(")", "}") for text in shown]
@@ -196,22 +184,19 @@ class Loops:
             line.owners = set().union(*(row.owners for row in rows))
             line.shape = rows[0].shape if len({row.shape for row in rows}) == 1 else None
             lines.append(line)
-        after = [f"    {name} = {block}.{name}" for name in carried.values()]
+        after = [f"    {name} = {block}.{name}" for name in variables]
         return lines + [_line(first, text, None) for text in after]
 
 
-def _progression(values, indices):
-    """(factor, offset) of numbers that are factor * index + offset, or None."""
+def _progression(values, indices, name):
+    """The text of numbers that are factor * index + offset, where `name` is the index, or None."""
     numbers = [*map(int, values)]
     factor = (numbers[1] - numbers[0]) * (indices[1] - indices[0])
     offsets = {number - factor * i for number, i in zip(numbers, indices)}
-    return (factor, offsets.pop()) if len(offsets) == 1 else None
-
-
-def _sum(factor, name, offset):
-    """The text of factor * name + offset."""
+    if len(offsets) > 1:
+        return None
     text = {1: "", -1: "-"}.get(factor, f"{factor} * ") + name
-    return f"({text} {'-' if offset < 0 else '+'} {abs(offset)})".replace(" + 0)", ")")
+    return f"({text}{offsets.pop():+})".replace("+0)", ")")
 
 
 def _runs(items):
