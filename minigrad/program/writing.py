@@ -85,12 +85,12 @@ class Writer:
         if isinstance(a, Tensor):
             return self.copies.get(a.order, a.data)
         page, role = self.page, role.partition("[")[0]
-        if not page.reading or not isinstance(a, np.ndarray) or (pattern(a) and a.ndim < 2):
+        if not page.reading or not isinstance(a, np.ndarray):
             return a
-        # Operations on a constant are written too.
-        return (
-            page.write(role, pattern(a), a) if pattern(a) else Symbol(page, page.bound(role, a), a)
-        )
+        text = pattern(a)
+        if text is None:  # operations on it are written too
+            return Symbol(page, page.bound(role, a), a)
+        return page.write(role, text, a) if a.ndim > 1 else a
 
     def _do(self, function, args):
         """Writes an effect."""
@@ -100,21 +100,18 @@ class Writer:
 
     def _pull(self, loss, seed):
         """Runs backward on the copies."""
-        page, nodes = self.page, {node.order: node for node in self.nodes}
-        wanted, names, page.part = {o for o, x in nodes.items() if x.requires_grad}, {}, "backward"
-        self.gradients = {}
+        page, nodes, names = self.page, {node.order: node for node in self.nodes}, {}
+        wanted = {order for order, node in nodes.items() if node.requires_grad}
+        page.part, self.gradients = "backward", {}
         for x, g, is_own in backward_pass([(self.copies[loss.order], seed)], wanted=wanted):
-            name = f"g_{self.names[x.order]}"
-            page.owner = nodes[x.order] if x.op else None
-            if x.op is None and not isinstance(g, Symbol):
-                g = page.write(name, page.text(g), g)
+            node, name = nodes[x.order], f"g_{self.names[x.order]}"
+            page.owner = None if x.is_leaf else node
+            if x.is_leaf:
+                g = g if isinstance(g, Symbol) else page.write(name, page.text(g), g)
+                is_fit = ((is_own and g.is_own) or page.reading) and g.dtype == x.dtype
+                self.gradients[node] = g.name if is_fit else f"np.array({g.name}, np.{x.dtype})"
             if isinstance(g, Symbol):
                 names[g.name] = name if x.is_leaf else names.get(g.name, name)
-            if x.is_leaf:
-                is_fit = (is_own and g.is_own) or page.reading
-                is_fit = is_fit and g.dtype == x.dtype
-                text = g.name if is_fit else f"np.array({g.name}, np.{x.dtype})"
-                self.gradients[nodes[x.order]] = text
         page.wishes |= {name: wish for name, wish in names.items() if name not in self.named}
 
 
