@@ -143,7 +143,7 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     equal steps become a loop if this saves six lines or more in both passes. The first and the last
     of them may stay outside the loop.
 
-    Raises TypeError if `loss` is no Tensor, if a rule does not run on Tensors, or if an op cannot
+    Raises TypeError if `loss` is no Tensor, if a rule needs an array of NumPy, or if an op cannot
     be written as lines and its source is not at hand. Raises RuntimeError if the graph was freed,
     if the loss has more than one entry or depends on nothing that requires a gradient.
 

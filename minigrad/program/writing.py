@@ -1,8 +1,9 @@
 """A recorded loss as lines: its forward pass and its backward pass.
 
-The backward pass is recorded as a graph as well: the rules run on Tensors. So a program is a list
-of nodes, and there is one way to write a node: its forward runs on Symbols. At the end, a value
-that is used once moves into the line that uses it.
+The graph is copied: its copy holds Symbols in place of arrays. Then the engine runs backward on the
+copy, as in eager mode. So the forwards, the rules and the sums of cotangents write themselves down,
+in the order of eager mode, and with its bits. At the end, a value that is used once moves into the
+line that uses it.
 """
 
 import ast
@@ -39,8 +40,8 @@ class Writer:
     symbols    {order of a tensor: its Symbol}
     gradients  {leaf: the text of its gradient}
 
-    Raises TypeError if the loss is not a Tensor or a rule does not run on Tensors, RuntimeError if
-    the graph was freed, if the loss has more than one entry, or if nothing requires a gradient.
+    Raises TypeError if the loss is not a Tensor or a rule reads values, RuntimeError if the graph
+    was freed, if the loss has more than one entry, or if nothing requires a gradient.
     """
 
     def __init__(self, what, loss, watch=None, names=None, reading=True):
@@ -48,7 +49,10 @@ class Writer:
         self.start, self.page, self.nodes = watch.start, Page(reading), program(what, loss)
         ((_, seed),) = seeds_of(what, [loss], [None], create_graph=False)
         self.names, self.named = names_of(self.nodes, loss, names), set()
-        self.symbols, self.copies = {}, {}  # order of a node -> a Tensor that holds a Symbol
+        self.symbols, self.copies = (
+            {},
+            {},
+        )  # order of a node -> its Symbol, the Tensor that holds it
         every = nodes_of([loss, *watch.drawn.values()])
         steps = [(node.order, self._copy, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in watch.effects]
@@ -62,7 +66,7 @@ class Writer:
         self.page.lines = merged(self.page)
 
     def _copy(self, node):
-        """Makes a copy of a node that holds a Symbol. The forward of its op writes the lines."""
+        """Makes the copy of a node. The forward of its op writes lines."""
         require_unchanged(node)
         page, name, op = self.page, self.names.get(node.order, "unused"), node.op
         page.part, page.owner = "forward", node
@@ -99,7 +103,7 @@ class Writer:
         self.page.do(self.page.call(self.page.bound("effect", effect), args, {}))
 
     def _pull(self, loss, seed):
-        """Runs backward on the copies."""
+        """Runs backward on the copies. The rules write lines."""
         page, nodes, names = self.page, {node.order: node for node in self.nodes}, {}
         wanted = {order for order, node in nodes.items() if node.requires_grad}
         page.part, self.gradients = "backward", {}
