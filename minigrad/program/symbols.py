@@ -83,11 +83,13 @@ class Page:
     inputs     {name: leaf}
     constants  {name: array or function}
     kept       names that are needed at the end
+    fixed      names of constants that a line makes
     """
 
     def __init__(self, reading=True):
         self.reading = reading
         self.lines, self.wishes, self.inputs, self.constants, self.kept = [], {}, {}, {}, []
+        self.fixed = set()
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
         self.known = {}  # {expression, or view: its Symbol}. For a view see `view_of`
@@ -306,15 +308,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array with a name on a Page. Operations on it are written there.
 
     value   the array in the recorded run: it tells shapes and dtypes
-    rows    (a Symbol, a range of its rows) of which the value consists
+    rows    None, or (a Symbol, the range of its rows) if the value is a slice of it
     is_own  nothing else uses the memory of the value, so `+=` may change it
     part_of_zeros  None, or (x, index) if the value is zeros with x at an index
     """
 
     def __init__(self, page, name, value, rows=None, is_own=False):
-        self.page, self.name, self.value, self.is_own = page, name, value, is_own
-        self.rows = rows or (self, range(len(value) if np.ndim(value) else 0))
-        self.part_of_zeros = None
+        self.page, self.name, self.value = page, name, value
+        self.rows, self.is_own, self.part_of_zeros = rows, is_own, None
 
     T = property(lambda self: self.transpose())
     __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
@@ -349,9 +350,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         x, rows = self, None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
         if type(index) is slice and index.step is None:
-            x, rows = self.rows[0], self.rows[1][index]
-            index, rows = slice(rows.start, rows.stop), (x, rows)
-        elif type(index) is int:
+            x, rows = self.rows or (self, range(len(self)))
+            rows = x, rows[index]
+            index = slice(rows[1].start, rows[1].stop)
+        elif type(index) is int and self.rows:
             x, index = self.rows[0], self.rows[1][index]
         return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, rows)
 
@@ -390,8 +392,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                 total += inputs[1]
                 return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
-            is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
-            if is_neutral and x.dtype == value.dtype:
+            is_fixed = not isinstance(y, Symbol) or y.name in page.fixed
+            is_neutral = is_fixed and np.all(np.equal(values(y), NEUTRAL[name]))
+            if is_neutral and isinstance(x, Symbol) and x.dtype == value.dtype:
                 return x.alias() if is_alike(x, value) else np.broadcast_to(x, value.shape)
         if page.reading and name != "matmul":
             inputs = [_number(x, inputs, value) for x in inputs]

@@ -38,6 +38,7 @@ class Writer:
     page       the Page with the lines
     nodes      the tensors of the forward pass, oldest first
     symbols    {order of a tensor: its Symbol}
+    copies     {order of a tensor: a Tensor that holds its Symbol}
     gradients  {leaf: the text of its gradient}
 
     Raises TypeError if the loss is not a Tensor or a rule reads values, RuntimeError if the graph
@@ -49,10 +50,7 @@ class Writer:
         self.start, self.page, self.nodes = watch.start, Page(reading), program(what, loss)
         ((_, seed),) = seeds_of(what, [loss], [None], create_graph=False)
         self.names, self.named = names_of(self.nodes, loss, names), set()
-        self.symbols, self.copies = (
-            {},
-            {},
-        )  # order of a node -> its Symbol, the Tensor that holds it
+        self.symbols, self.copies = {}, {}
         every = nodes_of([loss, *watch.drawn.values()])
         steps = [(node.order, self._copy, (node,)) for node in every]
         steps += [(time, self._do, given) for time, *given in watch.effects]
@@ -94,7 +92,11 @@ class Writer:
         text = pattern(a)
         if text is None:  # operations on it are written too
             return Symbol(page, page.bound(role, a), a)
-        return page.write(role, text, a) if a.ndim > 1 else a
+        if a.ndim < 2:
+            return a
+        constant = page.write(role, text, a)
+        page.fixed.add(constant.name)
+        return constant
 
     def _do(self, function, args):
         """Writes an effect."""
