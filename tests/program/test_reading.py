@@ -307,6 +307,11 @@ def test_what_cannot_be_written_is_refused():
     loss.backward()
     with pytest.raises(RuntimeError, match="write_out: the graph was freed"):
         mg.write_out(loss)
+    loss = np.sum(np.exp(x))
+    with mg.no_grad():
+        x += 1
+    with pytest.raises(RuntimeError, match="was changed in place .* after exp used it"):
+        mg.write_out(loss)
     assert inspect.signature(mg.write_out).parameters.keys() == {"loss", "names", "to_file"}
 
 
