@@ -381,9 +381,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
-        value = getattr(ufunc, method)(*values(inputs), **keywords)
-        if value is None:  # of the method `at`
+        if method == "at":  # it would change the array of the recorded run
             refuse()
+        value = getattr(ufunc, method)(*values(inputs), **keywords)
         if method != "__call__":
             return page.write(name, page.call(f"np.{name}.{method}", inputs, keywords), value)
         if name == "add" and getattr(inputs[1], "part_of_zeros", None):

@@ -19,6 +19,7 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad.graph import nodes
 from minigrad.names import leaf_names
+from minigrad.program.symbols import Page
 from minigrad.registry import op
 
 pytestmark = pytest.mark.usefixtures("seeded", "as_before")
@@ -184,6 +185,13 @@ def test_slices_are_added_where_they_lie():
     ]
 
 
+def test_a_part_of_zeros_is_added_to_an_array_that_broadcasts():
+    page = Page()
+    x = page.input("x", np.array([1.0, 2.0]))
+    total = x + page.scatter(x, (3, 2), 1)
+    assert total.value.tolist() == [[1, 2], [2, 4], [1, 2]]
+
+
 def test_names_are_those_of_the_user_the_model_and_the_law():
     drop = nn.Dropout(0.25)
     model = nn.Sequential(first=nn.Linear(2, 3), drop=drop, last=nn.Linear(3, 1))
@@ -261,9 +269,15 @@ def test_an_array_that_others_use_is_not_filled(tmp_path, own_registry, monkeypa
         out.reshape(-1)[:1] = x[0]
         return 3 * x + (out - out)
 
+    @op(x=lambda g, out, x: g)
+    def raised(x):
+        out = x + 0.0  # a copy, which a program to read leaves out
+        np.add.at(out, [0], 1.0)
+        return out
+
     monkeypatch.chdir(tmp_path)
     x = leaf([-1.0, 2.0], name="x")
-    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)):
+    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)), np.sum(np.exp(raised(x))):
         mg.write_out(loss, to_file="own.py")
         names = runpy.run_path("own.py")
         assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
