@@ -34,15 +34,9 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
-KNOWN = (
-    "shape",
-    "dtype",
-    "ndim",
-    "size",
-    "flags",
-    "strides",
-    "base",
-)  # attributes that depend on no entry
+# Attributes that depend on no entry.
+KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides", "base"
+IN_PLACE = "sort", "fill", "put", "partition", "resize"  # methods that return nothing
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Defaults, which a call leaves out.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
@@ -435,9 +429,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         x, axis = self, keywords.get("axis")
         if type(axis) is tuple and len(axis) == 1:
             keywords = keywords | {"axis": axis[0]}
-        value = getattr(x.value, name)(*values(args), **keywords)
-        if not isinstance(value, (np.ndarray, np.generic)):
+        if name in IN_PLACE:  # it would change the array of the recorded run
             refuse()
+        value = getattr(x.value, name)(*values(args), **keywords)
         base = self.page.known.get(view_of(x.base), x)
         if name == "reshape" and base.size == x.size:
             is_direct = view_of(base.value.reshape(*args)) == view_of(value)

@@ -217,6 +217,13 @@ def test_no_name_is_one_of_python_or_of_the_program():
     assert len({*program.data}) == len(names)
 
 
+def test_the_last_value_of_a_line_gets_its_name():
+    x = leaf(np.eye(4), name="x")
+    lines = body(mg.write_out(np.sum(nn.LayerNorm(4)(x) * x)))
+    assert any(line.startswith("sqrt = np.sqrt(") for line in lines)
+    assert any(line.startswith("along = ") and "g_standardize - " in line for line in lines)
+
+
 def test_headings_name_the_modules_of_several_lines():
     class Net(nn.Module):
         def __init__(self):
@@ -275,9 +282,16 @@ def test_an_array_that_others_use_is_not_filled(tmp_path, own_registry, monkeypa
         np.add.at(out, [0], 1.0)
         return out
 
+    @op(x=lambda g, out, x: 0 * g)
+    def constant(x):
+        out = x + 0.0
+        out.fill(3)
+        return out
+
     monkeypatch.chdir(tmp_path)
     x = leaf([-1.0, 2.0], name="x")
-    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)), np.sum(np.exp(raised(x))):
+    others = np.sum(np.exp(raised(x))), np.sum(constant(x) * x)
+    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)), *others:
         mg.write_out(loss, to_file="own.py")
         names = runpy.run_path("own.py")
         assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
