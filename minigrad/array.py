@@ -340,8 +340,7 @@ class Array(Methods):
 class Node(Array):
     """The base of Tensor alone: isinstance(x, Node) tells faster whether x is a Tensor.
 
-    isinstance(x, Tensor) is slower, since Tensor has a metaclass, later.Shown. A Symbol of
-    program/symbols.py is an Array too, but not a Node.
+    isinstance(x, Tensor) is slower, since Tensor has a metaclass, later.Shown.
     """
 
     __slots__ = ()

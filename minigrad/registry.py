@@ -239,7 +239,7 @@ class Member(Op):
                 is_fixed = i < self.first
                 cotangent = self.rules[i](g, *given) if is_fixed else shared[i - self.first]
                 if id(cotangent) in ids and not on_tensors:
-                    cotangent = np.array(cotangent)  # one array for two operands
+                    cotangent = cotangent.copy()  # one array for two operands
                 ids.add(id(cotangent))
                 pairs.append((x, cotangent))
         return pairs

@@ -56,13 +56,13 @@ def matmul(x, y: Operand):
 def _rows_dot(x, matrix):
     """x @ matrix for x (..., n), as one product of all rows. `dot` starts faster than matmul."""
     if x.ndim == 2:
-        return x.dot(matrix)
-    return np.reshape(flat(x).dot(matrix), (*x.shape[:-1], matrix.shape[1]))
+        return np.dot(x, matrix)
+    return np.reshape(np.dot(flat(x), matrix), (*x.shape[:-1], matrix.shape[1]))
 
 
 @op(
     x=lambda g, out, x, weight, bias: _rows_dot(g, weight),
-    weight=lambda g, out, x, weight, bias: flat(g).T.dot(flat(x)),
+    weight=lambda g, out, x, weight, bias: np.dot(flat(g).T, flat(x)),
     bias=lambda g, out, x, weight, bias: flat(g).sum(axis=0),
 )
 def linear(x: Operand, weight: Operand, bias: Operand | None = None):

@@ -39,24 +39,28 @@ class Place(NamedTuple):
     attribute: str
 
 
-class Match(NamedTuple):
+class Loop(NamedTuple):
     """Steps that make a loop.
 
-    kinds    {the texts of a token, one for each step: its kind}. The kinds are
-             "same": all steps have the same text
-             "last": a value that the step before made
-             a number d: a value of blocks[i + d], where i is the index of the step's block
-             (factor, offset): the number factor * i + offset
-    blocks   the Blocks of an earlier loop, or None
+    columns  for each line of a step its tokens, each with its texts in all steps
+    texts    {the texts of a token: its text in the loop}
+    carried  {the texts of a token: the variable}, if each step uses what the step before made
     indices  of the blocks, one for each step
+    new      {name: Place} of the values that get a place by this loop
     """
 
     steps: list
-    kinds: dict
-    blocks: Blocks | None
+    columns: list
+    texts: dict
+    carried: dict
+    blocks: Blocks
     indices: list
+    new: dict
 
-    carried = property(lambda self: [v for v, kind in self.kinds.items() if kind == "last"])
+    def uses(self):
+        """How many values of the step before a step uses, and how often."""
+        used = [values for row in self.columns for values in row if values in self.carried]
+        return len(self.carried), len(used)
 
 
 class Loops:
@@ -79,17 +83,19 @@ class Loops:
 
     def fold(self, lines):
         """These lines with loops. Only the forward pass makes blocks; other loops run over them."""
-        for starts, length, times in _runs([TOKEN.split(line.text) for line in lines]):
-            matches = {}
+        for starts, length, times in _runs([TOKEN.sub("_", line.text) for line in lines]):
+            loops = {}
             for start in starts:
                 steps = range(start, start + length * times, length)
-                match = self._match([lines[i : i + length] for i in steps])
-                if match:
-                    matches[start] = match
-            if matches:  # the best start carries the fewest values from step to step
-                start = min(matches, key=lambda start: len(matches[start].carried))
-                loop = self._loop(matches[start])  # first: it gives places to values
-                return self.fold(lines[:start]) + loop + self.fold(lines[start + length * times :])
+                loop = self._loop([lines[i : i + length] for i in steps])
+                if loop:
+                    loops[start] = loop
+            if loops:  # in the best one, a step uses the fewest values of the step before
+                start = min(loops, key=lambda start: loops[start].uses())
+                written = self._written(loops[start])  # first: it gives places to values
+                return (
+                    self.fold(lines[:start]) + written + self.fold(lines[start + length * times :])
+                )
         return lines
 
     def outside(self, text):
@@ -98,131 +104,105 @@ class Loops:
         known |= self.last
         return NAME.sub(lambda match: known.get(match[0], match[0]), text)
 
-    def _match(self, steps):
-        """The Match of these steps, or None."""
-        made = {x.target: (t, j) for t, lines in enumerate(steps) for j, x in enumerate(lines)}
-        made.pop(None, None)
-        kinds = {v: _kind(v, [*map(made.get, v)]) for row in _columns(steps) for v in row}
-        places = {v: [*map(self.places.get, v)] for v, kind in kinds.items() if kind == 0}
-        known = {v: row for v, row in places.items() if any(row)}
-        new = [name for v in places.keys() - known.keys() for name in v]
-        blocks = {place and place.blocks for row in known.values() for place in row}
-        first = steps[0][0]
+    def _loop(self, steps):
+        """The Loop of these steps, or None."""
+        page, first = self.page, steps[0][0]
+        found = [[TOKEN.findall(line.text) for line in lines] for lines in steps]
+        columns = [[*zip(*rows)] for rows in zip(*found)]
+        tokens = dict.fromkeys(values for row in columns for values in row)
         # Only a loop of the forward pass makes blocks. A loop of the backward pass runs over them
         # and may give them attributes. Loops that load data or fill `gradients` give none.
-        is_known = len(blocks) == 1 and None not in blocks
-        is_fit = not blocks if first.part == "forward" else is_known
-        may_be_new = len({*new}) == len(new) if first.part else not new
-        if first.target in self.refused or not is_fit or not may_be_new:
+        known = [[self.places[x] for x in v] for v in tokens if self.places.keys() >= {*v}]
+        homes = {place.blocks for row in known for place in row}
+        if first.target in self.refused or len(homes) != (first.part != "forward"):
             return None
-        indices = range(len(steps))
-        if known:  # a step may also use the block before it; its own block has the largest index
-            indices = max([place.index for place in row] for row in known.values())
+        blocks = homes.pop() if homes else Blocks(page.name("blocks"), page.name("b"), len(steps))
+        # A step may also use the block before it. Its own block has the largest index.
+        indices = [max(p.index for p in places) for places in zip(*known)] or range(len(steps))
         if {*np.diff(indices)} not in ({1}, {-1}):
             return None
-        for v, row in known.items():
-            ways = {(place.index - i, place.attribute) for place, i in zip(row, indices)}
-            kinds[v] = ways.pop()[0] if len(ways) == 1 else None
-        for v in kinds:
-            if kinds[v] == "counter":
-                kinds[v] = _counter(v, indices)
+        rows = [lines for lines in zip(*steps) if lines[0].target]
+        made = [tuple(line.target for line in lines) for lines in rows]
+        new = {}
+        for v in [*made, *tokens]:
+            is_free = not any(x in new or x in self.places or x.isdigit() for x in v)
+            if is_free and len({*v}) > 1:
+                attribute = page.name(_without_index(page.wishes[v[0]], page.wishes[v[1]]))
+                new |= {x: Place(blocks, i, attribute) for x, i in zip(v, indices)}
+        texts, carried = {}, {}
+        arrays = {lines[0].target for lines in rows if lines[0].shape != ()}
+        for v in tokens:
+            shown = [self._shown(x, i, blocks, new) for x, i in zip(v, indices)]
+            if len({*shown}) == 1:
+                texts[v] = shown[0]
+            elif all(map(str.isdigit, v)):
+                texts[v] = _progression(v, indices, f"{blocks.variable}.i")
             # += changes an array under all its names, but it makes a new number: no loop then.
-            if kinds[v] == "last" and steps[0][made[v[1]][1]].shape == ():
-                kinds[v] = None
-        known = blocks.pop() if blocks else None
-        return None if None in kinds.values() else Match(steps, kinds, known, indices)
+            elif len({*shown[1:]}) == 1 and v[1] in arrays:
+                texts[v] = carried[v] = new[v[1]].attribute
+            else:
+                return None
+        is_fit = len({*carried.values()}) == len(carried) and (first.part or not new)
+        if None in texts.values() or not is_fit:
+            return None
+        return Loop(steps, columns, texts, carried, blocks, indices, new)
 
-    def _loop(self, match):
+    def _shown(self, name, i, blocks, new):
+        """The text of a value in the step of the block i."""
+        place = new.get(name) or self.places.get(name)
+        if place is None or place.blocks != blocks:
+            return name
+        step = place.index - i
+        owner = f"{blocks.name}[{blocks.variable}.i{step:+}]" if step else blocks.variable
+        return f"{owner}.{place.attribute}"
+
+    def _written(self, loop):
         """The lines of a loop."""
-        page, (steps, kinds, blocks, indices), first = self.page, match, match.steps[0][0]
-        if blocks is None:
-            has_data = any(values[0] in page.inputs for values in kinds)
-            name = "blocks" if has_data else "steps"
-            blocks = Blocks(page.name(name), page.name(name[0]), len(steps))
+        page, (steps, columns, texts, carried, blocks, indices, new) = self.page, loop
+        first, block, variables = steps[0][0], blocks.variable, carried.values()
+        if first.part == "forward":
             self.alone[blocks] = first.target
         elif first.part == "backward":
             self.alone.pop(blocks, None)
-        block = blocks.variable
-        wish = "h" if first.part == "forward" else "g"
-        carried = {values[1]: page.name(wish) for values in match.carried}
-        texts = {}
-        for values, kind in kinds.items():
-            name = values[0]
-            if isinstance(kind, int):
-                if name not in self.places:
-                    wish = _without_index(page.wishes[name], page.wishes[values[1]])
-                    attribute = carried.get(name) or page.name(wish)
-                    self.places |= {x: Place(blocks, i, attribute) for i, x in zip(indices, values)}
-                owner = f"{blocks.name}[{block}.i{kind:+}]" if kind else block
-                texts[values] = f"{owner}.{self.places[name].attribute}"
-                self.last |= {values[-1]: carried[name]} if name in carried else {}
-            elif isinstance(kind, tuple):
-                texts[values] = _sum(kind[0], f"{block}.i", kind[1])
-            else:
-                texts[values] = carried[values[1]] if kind == "last" else name
+        page.wishes |= dict.fromkeys(variables, "h" if first.part == "forward" else "g")
+        self.places |= new
+        for name, place in new.items():
+            if place.index == indices[-1] and place.attribute in variables:
+                self.last[name] = place.attribute
         low, high = min(indices), max(indices) + 1
         part = f"[{low or ''}:{high if high < blocks.size else ''}]".replace("[:]", "")
         members = blocks.name + part if indices[0] == low else f"reversed({blocks.name}{part})"
-        before = [f"{texts[values]} = {values[0]}" for values in match.carried]
+        before = [f"{variable} = {values[0]}" for values, variable in carried.items()]
         lines = [_line(first, text, []) for text in [*before, f"for {block} in {members}:"]]
-        for rows, tokens in zip(zip(*steps), _columns(steps)):
-            shown = [texts[values] for values in tokens]
-            pieces = TOKEN.split(rows[0].text)
-            is_quoted = '"' in rows[0].text  # a key, such as data["weight_0"]
-            if is_quoted:
+        for rows, tokens in zip(zip(*steps), columns):
+            shown, text = [*map(texts.get, tokens)], rows[0].text
+            if '"' in text:  # a key, such as data["weight_0"]
+                text = text.replace("{", "{{").replace("}", "}}").replace('"', 'f"', 1)
                 shown = [text.replace("(", "{").replace(")", "}") for text in shown]
-                pieces = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces]
-            text = "".join(a + b for a, b in zip(pieces, [*shown, ""]))
-            text = "    " + text.replace('"', 'f"', is_quoted)
-            line = _line(rows[0], text, rows[0].around + rows[1].around)
+            text = "".join(a + b for a, b in zip(TOKEN.split(text), [*shown, ""]))
+            line = _line(rows[0], f"    {text}", rows[0].around + rows[1].around)
             line.owners = set().union(*(row.owners for row in rows))
             line.shape = rows[0].shape if len({row.shape for row in rows}) == 1 else None
             lines.append(line)
-        made = {values[0]: text for values, text in texts.items() if kinds[values] != "last"}
-        after = [f"    {name} = {made[value]}" for value, name in carried.items()]
+        after = [f"    {name} = {block}.{name}" for name in variables]
         return lines + [_line(first, text, None) for text in after]
 
 
-def _kind(values, made):
-    """The kind of a token with these values in the steps, or "counter".
-
-    made  (step, line) of each value, or None if it comes from outside
-    """
-    line = made[-1] and made[-1][1]
-    steps = [(step, line) for step in range(len(made))]
-    if len({*values}) == 1:
-        return None if made[0] else "same"
-    if any(value.isdigit() for value in values):
-        return "counter" if all(value.isdigit() for value in values) else None
-    if made == steps or (not any(made) and len({*values}) == len(values)):
-        return 0
-    return "last" if made == [None, *steps[:-1]] else None
-
-
-def _counter(values, indices):
-    """(factor, offset) of numbers that are factor * index + offset, or None."""
+def _progression(values, indices, name):
+    """The text of numbers that are factor * index + offset, where `name` is the index, or None."""
     numbers = [*map(int, values)]
     factor = (numbers[1] - numbers[0]) * (indices[1] - indices[0])
     offsets = {number - factor * i for number, i in zip(numbers, indices)}
-    return (factor, offsets.pop()) if len(offsets) == 1 else None
-
-
-def _sum(factor, name, offset):
-    """The text of factor * name + offset."""
+    if len(offsets) > 1:
+        return None
     text = {1: "", -1: "-"}.get(factor, f"{factor} * ") + name
-    return f"({text} {'-' if offset < 0 else '+'} {abs(offset)})".replace(" + 0)", ")")
-
-
-def _columns(steps):
-    """For each line of a step its tokens, each with its texts in all steps."""
-    found = [[TOKEN.findall(line.text) for line in lines] for lines in steps]
-    return [[*zip(*rows)] for rows in zip(*found)]
+    return f"({text}{offsets.pop():+})".replace("+0)", ")")
 
 
 def _runs(items):
     """(starts, length, times) of runs of equal parts, those that save most lines first."""
     known, runs = {}, {}
-    codes = np.array([known.setdefault(tuple(item), len(known)) for item in items])
+    codes = np.array([known.setdefault(item, len(known)) for item in items])
     for length in range(1, len(items) // 2 + 1):
         other = np.flatnonzero(codes[length:] != codes[:-length])
         edges = np.concatenate([[-1], other, [len(codes) - length]])

@@ -39,9 +39,8 @@ def names_of(nodes, root, names):
     named[root.order] = "loss"
     given = {x.order: name for name, x in (names or {}).items() if isinstance(x, Tensor)}
     found = {order: identifier(name) for order, name in (named | given).items()}
-    leaves = {a.order for node in nodes for a in node.args if isinstance(a, Tensor) and a.is_leaf}
     taken = set()
-    for order in sorted(leaves):  # so that g_w2 is the gradient of w2
+    for order in [node.order for node in nodes if node.is_leaf]:  # g_w2 is the gradient of w2
         found[order] = next(name for name in versions(found[order]) if name not in taken)
         taken.add(found[order])
     return found

@@ -68,16 +68,15 @@ class Program:
             if blocks:
                 own.sort(key=lambda name: places[name].index)
                 made = f"[SimpleNamespace(i=i) for i in range({blocks.size})]"
-                lines.append(Line(page, f"{blocks.name} = {made}"))
-                lines[-1].shape = "in a heading, * is i"
+                lines.append(Line(page, f"{blocks.name} = {made}", shape="in a heading, * is i"))
             for name in own:
-                a, key = arrays[name], self.final(name)
-                if blocks:  # a key with dots is the name of no other array
-                    _, index, attribute = places[name]
-                    key = self.final(f"{blocks.name}.{index}.{attribute}")
+                a, key = arrays[name], self.final(self.loops.outside(name))
+                key = re.sub(
+                    r"\[(\d+)\]", r".\1", key
+                )  # of blocks: it is the name of no other array
                 self.data[key] = data_of(a)
-                lines.append(Line(page, f'{name} = data["{key}"]'))
-                lines[-1].shape = f"{a.shape} {getattr(a, 'distribution', '')}"
+                shape = f"{a.shape} {getattr(a, 'distribution', '')}"
+                lines.append(Line(page, f'{name} = data["{key}"]', shape=shape))
         return self.loops.fold(lines)
 
     def _shown(self, line):
@@ -144,7 +143,7 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     equal steps become a loop if this saves six lines or more in both passes. The first and the last
     of them may stay outside the loop.
 
-    Raises TypeError if `loss` is no Tensor, if a rule does not run on Tensors, or if an op cannot
+    Raises TypeError if `loss` is no Tensor, if a rule needs an array of NumPy, or if an op cannot
     be written as lines and its source is not at hand. Raises RuntimeError if the graph was freed,
     if the loss has more than one entry or depends on nothing that requires a gradient.
 

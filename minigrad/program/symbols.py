@@ -1,19 +1,18 @@
-"""Symbols: arrays that write down the operations on them.
+"""Symbols: arrays that write down the operations on them, as lines of a program.
 
-A forward is plain NumPy, so it runs on Symbols too. What it does with them becomes the lines of a
-program. Python decides each `if` on a shape, a dtype or a setting on the way:
+The engine runs on Symbols as on arrays of another library. Python decides each `if` on a shape, a
+dtype or a setting on the way:
 
-    >>> from minigrad import Tensor
     >>> from minigrad.ops import linear
     >>> page = Page()
-    >>> x, w = (page.input(name, Tensor(np.ones((3, 3)))) for name in "xw")
-    >>> y = linear.op.forward(x, w, None)
+    >>> x, w = (page.input(name, np.ones((3, 3))) for name in "xw")
+    >>> y = linear(x, w, None)
     >>> for line in page.lines:
     ...     print(page.final()(line.text))
     out = w.T
     dot = x @ out
 
-A forward that reads values, as by an `if` on an entry, raises TypeError.
+An op whose forward reads values, as by an `if` on an entry, is called by its name.
 """
 
 import builtins
@@ -21,11 +20,10 @@ import keyword
 import linecache
 import re
 import sys
-from operator import attrgetter
 
 import numpy as np
 
-from ..array import Array
+from ..array import data_of
 from .naming import versions
 
 UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
@@ -36,10 +34,13 @@ UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split(
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
-KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides"  # attributes that depend on no entry
+# Attributes that depend on no entry.
+KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides", "base"
+IN_PLACE = "sort", "fill", "put", "partition", "resize"  # methods that return nothing
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Defaults, which a call leaves out.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
+MOST = 12  # lines of an op; an op with more is called by its name
 RESERVED = {"np", "Path", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
@@ -75,15 +76,21 @@ class Page:
     wishes     {name: the name that it should get at the end}
     inputs     {name: leaf}
     constants  {name: array or function}
+    kept       names that are needed at the end
+    fixed      names of constants that a line makes
     """
 
     def __init__(self, reading=True):
         self.reading = reading
-        self.lines, self.wishes, self.inputs, self.constants = [], {}, {}, {}
+        self.lines, self.wishes, self.inputs, self.constants, self.kept = [], {}, {}, {}, []
+        self.fixed = set()
         self.part, self.owner = "forward", None  # of the lines that are written now
         self.ids = {}  # id of a constant -> its name
-        self.computed, self.changed = {}, set()  # {expression: its Symbol}, names of what changed
+        self.known = {}  # {expression, or view: its Symbol}. For a view see `view_of`
+        self.changed = set()  # the names of arrays that a line changed
+        self.places = {}  # {a running line of source: (the last name that it made, its other wish)}
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
+        self.is_in_op = False
 
     def name(self, wish):
         name = f"_{len(self.wishes)}_"
@@ -94,7 +101,8 @@ class Page:
         """The Symbol of a leaf."""
         name = self.name(wish)
         self.inputs[name] = leaf
-        return Symbol(self, name, leaf.data)
+        symbol = Symbol(self, name, data_of(leaf))
+        return self.known.setdefault(view_of(symbol.value), symbol)
 
     def bound(self, wish, value):
         """The name of a constant."""
@@ -104,37 +112,78 @@ class Page:
         self.constants[name] = value
         return name
 
-    def write(self, wish, text, value, base=None, rows=None):
+    def write(self, wish, text, value):
         """Writes `name = text`. Returns the Symbol of the name.
-
-        base  None, or a Symbol of which the value may be a view
-        rows  None, or the range of the rows of base that it is
 
         A view that has a name needs no line. An expression that has a name needs no second line.
         """
-        base = base if base is not None and np.may_share_memory(base.value, value) else None
-        same = base  # or a Symbol of which it is a view itself
-        while same is not None:
-            if is_same(same.value, value):
-                return same
-            same = same.base
-        if self.reading and base is not None and wish == "part":
-            return Symbol(self, text, value, base, rows)  # short enough without a name
-        known = self.computed.get(text)
-        if known is not None and self.changed.isdisjoint([known.name, *NAME.findall(text)]):
-            known.is_own = False
-            return known
+        for key in view_of(value), text:
+            known = self.known.get(key)
+            if known is not None and self.changed.isdisjoint(NAME.findall(f"{known.name} {text}")):
+                return known.alias()
         self.is_quiet |= np.geterr() != self.errors
-        name = self.name(_name_in_source() or wish)
+        name = self.name(wish)
+        self._rename(name)
         self.lines.append(Line(self, text, name, np.shape(value)))
-        symbol = Symbol(self, name, value, base, rows, is_own=value.base is None)
-        self.computed[text] = symbol
+        self.known[text] = symbol = Symbol(self, name, value, is_own=value.base is None)
+        self.known[view_of(value)] = symbol
         return symbol
+
+    def _rename(self, name):
+        """Gives a name the wish of the running line `wish = ...` of an op or a rule.
+
+        The last value that the line makes has it. The values before get their wishes back.
+        """
+        frame, line = running()
+        found = re.match(r"\s*(\w+) \S?= ", line)
+        if found and frame.f_globals["__package__"] != __package__:
+            place = frame, frame.f_lineno
+            before, wish = self.places.get(place, (name, found[1]))
+            if self.wishes[before] == found[1]:
+                self.wishes[before] = wish
+            self.places[place] = name, self.wishes[name]
+            self.wishes[name] = found[1]
 
     def do(self, text):
         """Writes a statement without a value."""
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
+
+    def run(self, op, args):
+        """The result of an op: its forward runs on Symbols, or a line calls the op by its name."""
+        start, right = len(self.lines), op.forward(*values(args))
+        outer, self.is_in_op = self.is_in_op, True
+        try:
+            out = (self.scatter if op.name == "scatter" else op.forward)(*args)
+            # A dot may differ from a matmul in the last bits.
+            is_close = np.allclose(out.value, right, 1e-3, 1e-5, equal_nan=True)
+            is_written = out.dtype == right.dtype and is_close
+        except Exception:  # it reads values, or fills an array that is no Symbol
+            is_written = False
+        self.is_in_op = outer
+        if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
+            return out
+        dropped = {line.target for line in self.lines[start:]}
+        self.known = {key: x for key, x in self.known.items() if x.name not in dropped}
+        del self.lines[start:]
+        text = self.call(self.bound(op.name, op.forward), args)
+        return self.write(op.name, text, right)
+
+    def scatter(self, x, shape, *index):
+        """The forward of the op scatter."""
+        zeros = np.zeros(shape, x.dtype)
+        shape = shape[0] if len(shape) == 1 else shape
+        out = self.write("zeros", f"np.zeros({shape}, np.{x.dtype})", zeros)
+        if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):  # no entry twice
+            out[index] = x
+            out.part_of_zeros = x, index
+        elif self.reading:
+            self.kept += NAME.findall(self.text(x))
+            self.do(self.call("np.add.at", (out, index, x)))
+            np.add.at(zeros, *map(values, (index, x)))
+        else:
+            refuse()  # the op itself is faster
+        return out
 
     def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
@@ -178,17 +227,18 @@ class Page:
         ends = [x.start or None, x.stop] + [x.step] * (x.step not in (None, 1))
         return ":".join("" if end is None else self.text(end) for end in ends)
 
-    def call(self, function, args, keywords):
+    def call(self, function, args, keywords=()):
         """The text of a call."""
-        given = [f"{k}={self.text(v)}" for k, v in keywords.items() if (k, v) not in USUAL]
+        given = [f"{k}={self.text(v)}" for k, v in dict(keywords).items() if (k, v) not in USUAL]
         return f"{function}({', '.join([*map(self.text, args), *given])})"
 
 
 def common(x):
     """The entry of an array whose entries are all equal and finite, or None."""
-    if not isinstance(x, np.ndarray) or not x.size or not np.isfinite(x.flat[0]):
+    if not isinstance(x, (np.ndarray, np.generic)) or not x.size or not np.all(np.isfinite(x)):
         return None
-    return x.flat[0] if np.all(x == x.flat[0]) else None
+    entries = np.ravel(x)
+    return entries[0] if np.all(entries == entries[0]) else None
 
 
 def _number(x, inputs, value):
@@ -215,14 +265,19 @@ def pattern(x):
     return f"np.full({x.size if x.ndim == 1 else x.shape}, {common(x)}, np.{x.dtype})"
 
 
-def _name_in_source():
-    """The name that the running line of the forward gives its value, or None."""
-    frame = sys._getframe(2)
+def running():
+    """The frame that runs outside this file, and its line."""
+    frame = sys._getframe(1)
     while frame.f_globals["__name__"] in (__name__, np.lib.mixins.__name__):
         frame = frame.f_back
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-    found = re.match(r"\s*(\w+) \S?= ", line)
-    return found[1] if found and frame.f_globals["__package__"] != __package__ else None
+    return frame, linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+
+
+def refuse(*args, **keywords):
+    """Raises TypeError: an op is called by its name then, and a rule cannot be written."""
+    frame, line = running()
+    place = f"`{line.strip()}` ({frame.f_code.co_filename}:{frame.f_lineno})"
+    raise TypeError(f"a rule has {place}, which reads or changes values of a Tensor")
 
 
 def values(x):
@@ -232,38 +287,32 @@ def values(x):
     return x.value if isinstance(x, Symbol) else x
 
 
-def _refuse(*args, **keywords):
-    raise TypeError("the forward reads values, or changes an array that others use")
-
-
 def is_alike(x, y):
     """Whether shape, strides and dtype are equal. In other strides, sums round differently."""
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
-def is_same(x, y):
-    """Whether two arrays are the same view of the same memory."""
-    are_arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
-    return are_arrays and is_alike(x, y) and x.ctypes.data == y.ctypes.data
+def view_of(x):
+    """What tells a view from all others. A number is no view."""
+    is_view = isinstance(x, np.ndarray) and x.size
+    return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
 
 
-class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array with a name on a Page. Operations on it are written there.
 
     value   the array in the recorded run: it tells shapes and dtypes
-    base    None, or the Symbol of which it is a view
-    rows    None, or the range of the rows of base that it is
+    rows    None, or (a Symbol, the range of its rows) if the value is a slice of it
     is_own  nothing else uses the memory of the value, so `+=` may change it
+    part_of_zeros  None, or (x, index) if the value is zeros with x at an index
     """
 
-    def __init__(self, page, name, value, base=None, rows=None, is_own=False):
+    def __init__(self, page, name, value, rows=None, is_own=False):
         self.page, self.name, self.value = page, name, value
-        self.base, self.rows, self.is_own = base, rows, is_own
+        self.rows, self.is_own, self.part_of_zeros = rows, is_own, None
 
-    data = property(lambda self: self)
-    shape, dtype, ndim, size, flags, strides = (property(attrgetter(f"value.{n}")) for n in KNOWN)
     T = property(lambda self: self.transpose())
-    __bool__ = __float__ = __int__ = __index__ = __array__ = item = numpy = tolist = _refuse
+    __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
 
     def __repr__(self):
         return self.name
@@ -271,37 +320,76 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
     def __len__(self):
         return len(self.value)
 
+    def __bool__(self):
+        """A rule in a program to read may decide by values, as it does on Tensors."""
+        return bool(self.value) if self.page.reading and not self.page.is_in_op else refuse()
+
+    def alias(self):
+        """A Symbol for the same array. From now on no `+=` changes the array."""
+        self.is_own = False
+        return Symbol(self.page, self.name, self.value, self.rows)
+
+    # ---- entries, and sums in place
+
     def __getitem__(self, index):
         part = self.part(index)
-        return self.page.write("part", part.name, part.value, part.base, part.rows)
+        if self.page.reading and np.may_share_memory(self.value, part.value):
+            # Short enough without a name.
+            return self.page.known.get(view_of(part.value), part).alias()
+        return self.page.write("getitem", part.name, part.value)
 
     def part(self, index):
         """self[index] as a Symbol whose name is its text. x[2:8][1:3] becomes x[3:5]."""
-        value, x, rows = self.value[values(index)], self, None
+        value = self.value[values(index)]
+        x, rows = self, None
         index = index[0] if type(index) is tuple and len(index) == 1 else index
         if type(index) is slice and index.step is None:
-            x, rows = (self.base, self.rows) if self.rows else (self, range(len(self)))
-            rows = rows[index]
-            index = slice(rows.start, rows.stop)
+            x, rows = self.rows or (self, range(len(self)))
+            rows = x, rows[index]
+            index = slice(rows[1].start, rows[1].stop)
         elif type(index) is int and self.rows:
-            x, index = self.base, self.rows[index]
-        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, x, rows)
+            x, index = self.rows[0], self.rows[1][index]
+        return Symbol(self.page, f"{x.name}[{self.page.index(index)}]", value, rows)
 
     def __setitem__(self, index, value):
         if not self.is_own:
-            _refuse()
+            refuse()
         self.page.do(f"{self.part(index).name} = {self.page.text(value)}")
         self.value[values(index)] = values(value)
+
+    def __iadd__(self, other):
+        if not self.is_own:
+            return self + other
+        target, x = self, other
+        if getattr(other, "part_of_zeros", None) and self.ndim:
+            x, index = other.part_of_zeros
+            target = self.part(index)
+        self.page.do(f"{target.name} += {self.page.text(x)}")
+        self.value += values(other)
+        self.part_of_zeros = None
+        return self
+
+    # ---- NumPy's functions
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
-        value = ufunc(*values(inputs), **keywords) if method == "__call__" else _refuse()
+        if method == "at":  # it would change the array of the recorded run
+            refuse()
+        value = getattr(ufunc, method)(*values(inputs), **keywords)
+        if method != "__call__":
+            return page.write(name, page.call(f"np.{name}.{method}", inputs, keywords), value)
+        if name == "add" and getattr(inputs[1], "part_of_zeros", None):
+            total = inputs[0].copy()
+            if isinstance(total, Symbol) and is_alike(total, value):
+                total += inputs[1]
+                return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
-            is_neutral = not isinstance(y, Symbol) and np.all(np.equal(y, NEUTRAL[name]))
-            if is_neutral and x.dtype == value.dtype:
-                return x if is_alike(x, value) else np.broadcast_to(x, value.shape)
+            is_fixed = not isinstance(y, Symbol) or y.name in page.fixed
+            is_neutral = is_fixed and np.all(np.equal(values(y), NEUTRAL[name]))
+            if is_neutral and isinstance(x, Symbol) and x.dtype == value.dtype:
+                return x.alias() if is_alike(x, value) else np.broadcast_to(x, value.shape)
         if page.reading and name != "matmul":
             inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
@@ -321,9 +409,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         value = function(*values(args), **keywords)
         module = function.__module__.replace("numpy", "np", 1)
         text = self.page.call(f"{module}.{name}", args, keywords)
-        return self.page.write(name, text, value, self)
+        return self.page.write(name, text, value)
+
+    def copy(self):
+        if self.part_of_zeros:
+            x, index = self.part_of_zeros
+            return self.page.scatter(x, self.shape, *index)
+        return self._method("copy", (), {})
 
     def __getattr__(self, name):
+        if name in KNOWN:
+            return getattr(self.value, name)
+        if name.startswith("__"):
+            raise AttributeError(name)
         return lambda *args, **keywords: self._method(name, args, keywords)
 
     def _method(self, name, args, keywords):
@@ -331,12 +429,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
         x, axis = self, keywords.get("axis")
         if type(axis) is tuple and len(axis) == 1:
             keywords = keywords | {"axis": axis[0]}
+        if name in IN_PLACE:  # it would change the array of the recorded run
+            refuse()
         value = getattr(x.value, name)(*values(args), **keywords)
-        if not isinstance(value, (np.ndarray, np.generic)):
-            _refuse()
-        if name == "reshape" and x.base is not None and x.base.size == x.size:
-            is_direct = is_same(x.base.value.reshape(*args), value)
-            x = x.base if is_direct else x
+        base = self.page.known.get(view_of(x.base), x)
+        if name == "reshape" and base.size == x.size:
+            is_direct = view_of(base.value.reshape(*args)) == view_of(value)
+            x = base if is_direct else x
         text = self.page.call(f"{x.name}.{name}", args, keywords)
         if name == "transpose" and args in ((), (None,)):
             text = f"{x.name}.T"
@@ -344,4 +443,4 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin, Array):
             is_cast = x.dtype != args[0].dtype and len(x) == 1
             if all(x.strides + args[0].strides) and not is_cast:
                 text = f"{x.name} @ {self.page.text(args[0])}"
-        return self.page.write(name, text, value, x)
+        return self.page.write(name, text, value)

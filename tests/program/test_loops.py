@@ -154,6 +154,14 @@ def test_lines_that_repeat_in_one_pass_alone_are_no_loop(written):
     assert "for b in" not in text and "SimpleNamespace" not in text
 
 
+def test_a_first_step_that_takes_two_values_is_outside_the_loop(written):
+    x, y = leaf(np.full(3, 0.3), name="x"), leaf(np.full(3, -0.7), name="y")
+    h, *others = np.tanh(x * leaf(np.ones(3)) + y), *[leaf(np.full(3, n / 9)) for n in range(8)]
+    for w in others:
+        h = np.tanh(h * w + h)
+    assert "tanh = np.tanh(x * parameter + y)" in body(written(np.sum(h)))
+
+
 def test_names_with_quotes_and_braces_are_keys(written):
     parts = [leaf(np.ones(3), name=f'p{{x}} "{n}"') for n in range(8)]
     h = mg.Tensor(np.ones(3))

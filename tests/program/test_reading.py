@@ -19,6 +19,7 @@ import minigrad.functional as F
 from minigrad import nn
 from minigrad.graph import nodes
 from minigrad.names import leaf_names
+from minigrad.program.symbols import Page
 from minigrad.registry import op
 
 pytestmark = pytest.mark.usefixtures("seeded", "as_before")
@@ -169,9 +170,8 @@ def test_sums_over_broadcast_axes_and_sums_of_cotangents_are_seen():
     assert body(mg.write_out(np.sum(np.exp(x + b) * b))) == [
         "exp = np.exp(x + b)",
         "loss = (exp * b).sum()",
-        "g_b = exp.sum(axis=0)",
         "g_x = np.broadcast_to(b, (3, 4)) * exp",
-        "g_b += g_x.sum(axis=0)",
+        "g_b = exp.sum(axis=0) + g_x.sum(axis=0)",
     ]
 
 
@@ -183,6 +183,13 @@ def test_slices_are_added_where_they_lie():
         "g_x[3:6] = exp",
         "g_x[:3] += x[3:6] * exp",
     ]
+
+
+def test_a_part_of_zeros_is_added_to_an_array_that_broadcasts():
+    page = Page()
+    x = page.input("x", np.array([1.0, 2.0]))
+    total = x + page.scatter(x, (3, 2), 1)
+    assert total.value.tolist() == [[1, 2], [2, 4], [1, 2]]
 
 
 def test_names_are_those_of_the_user_the_model_and_the_law():
@@ -208,6 +215,13 @@ def test_no_name_is_one_of_python_or_of_the_program():
     ]
     assert not {"np", "sum"} & {*assigned} and assigned.count("data") == 1
     assert len({*program.data}) == len(names)
+
+
+def test_the_last_value_of_a_line_gets_its_name():
+    x = leaf(np.eye(4), name="x")
+    lines = body(mg.write_out(np.sum(nn.LayerNorm(4)(x) * x)))
+    assert any(line.startswith("sqrt = np.sqrt(") for line in lines)
+    assert any(line.startswith("along = ") and "g_standardize - " in line for line in lines)
 
 
 def test_headings_name_the_modules_of_several_lines():
@@ -262,9 +276,22 @@ def test_an_array_that_others_use_is_not_filled(tmp_path, own_registry, monkeypa
         out.reshape(-1)[:1] = x[0]
         return 3 * x + (out - out)
 
+    @op(x=lambda g, out, x: g)
+    def raised(x):
+        out = x + 0.0  # a copy, which a program to read leaves out
+        np.add.at(out, [0], 1.0)
+        return out
+
+    @op(x=lambda g, out, x: 0 * g)
+    def constant(x):
+        out = x + 0.0
+        out.fill(3)
+        return out
+
     monkeypatch.chdir(tmp_path)
     x = leaf([-1.0, 2.0], name="x")
-    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)):
+    others = np.sum(np.exp(raised(x))), np.sum(constant(x) * x)
+    for loss in np.sum(np.exp(x) + cut(x)), np.sum(filled(x)), *others:
         mg.write_out(loss, to_file="own.py")
         names = runpy.run_path("own.py")
         assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
@@ -350,6 +377,11 @@ def test_what_cannot_be_written_is_refused():
     loss = np.sum(x)
     loss.backward()
     with pytest.raises(RuntimeError, match="write_out: the graph was freed"):
+        mg.write_out(loss)
+    loss = np.sum(np.exp(x))
+    with mg.no_grad():
+        x += 1
+    with pytest.raises(RuntimeError, match="was changed in place .* after exp used it"):
         mg.write_out(loss)
     assert inspect.signature(mg.write_out).parameters.keys() == {"loss", "names", "to_file"}
 
