@@ -18,6 +18,7 @@ from .numeric import LEAST, cotangent, is_analytic, is_ours, shortened, tangent
 
 ROUNDING = 2.0**-46  # 64 roundings, relative to the sum: right nodes were seen to need 20 at most
 TRIES = 12  # how often numbers are scaled: in most tries both sides may stay the same by chance
+MIX = 2.0**40  # so many radians make a sine of nearly equal digits random
 # Gradients that are 2^APART times smaller than the largest one are compared in another group. Each
 # group costs time, and of a million random gradients only few are so small.
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
@@ -115,21 +116,27 @@ class Alone:
         return np.sum(products), low, high, size, np.sum(abs(u * doubt))
 
     def noise(self, directions):
-        """How far both sides move, in sum, if every number is scaled by some roundings.
+        """How far both sides move, in sum, if every number moves by some roundings.
 
-        Equal numbers stay equal, and an entry that an op passes on, as max does, equals its copy.
         Entries looked at that are in WHOLE stay: a branch of a rule at 1 is no rounding.
         """
         given = [self.node.args[i].data[v != 0] for i, v in directions.items()]
         still = np.intersect1d(WHOLE, np.concatenate(given))
+        others = [self.on(partial(moved, number=n, still=still)) for n in range(TRIES + 1)]
+        sides = np.array([other.sides(directions)[:3] for other in others])
+        return np.sum(np.ptp(sides[np.all(np.isfinite(sides), axis=1)], axis=0))
 
-        def scaled(array, scale):
-            is_float = array.dtype.kind == "f"
-            return array * np.where(np.isin(array, still), 1, scale) if is_float else array
 
-        scales = [1, *1 + ROUNDING * self.settings.rng.uniform(-1, 1, TRIES)]
-        sides = [self.on(partial(scaled, scale=s)).sides(directions)[:3] for s in scales]
-        return np.sum(np.ptp([s for s in sides if np.all(np.isfinite(s))], axis=0))
+def moved(array, number, still):
+    """The array, its floats moved by up to ROUNDING of their size; not at all if `number` is 0.
+
+    Each digit tells how far. So equal numbers stay equal, and an entry that an op passes on, as max
+    does, still equals its copy. Entries in `still` stay.
+    """
+    if array.dtype.kind != "f":
+        return array
+    factors = 1 + ROUNDING * np.sin(number * MIX * np.frexp(abs(array))[0])
+    return np.where(np.isfinite(array) & ~np.isin(array, still), array * factors, array)
 
 
 # ------------------------------------------------------------------------------- one direction
