@@ -34,17 +34,17 @@ JUMP = 1e-6  # relative change of a real part that shows a jump: a step of H cha
 
 
 @np.errstate(all="ignore")
-def tangent(node, directions, plain=False):
+def tangent(node, directions):
     """(derivative of a node along `directions` {position of an argument: array}, its doubt).
 
     The derivative is nan where the function jumps. The doubt is the possible error of a plain
-    difference, and 0 for the complex step. With `plain` there is no complex step.
+    difference, and 0 for the complex step.
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # of complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        value = np.nan if plain else again(node, moved)
+        value = again(node, moved)
     size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows

@@ -14,7 +14,7 @@ import numpy as np
 from ..array import data_of
 from ..engine import Tensor, unbroadcast, wants_gradient
 from ..graph import copy
-from .numeric import LEAST, cotangent, is_analytic, is_ours, shortened, tangent
+from .numeric import LEAST, cotangent, difference, is_analytic, is_ours, shortened, tangent
 
 ROUNDING = 2.0**-46  # 64 roundings, relative to the sum: right nodes were seen to need 20 at most
 TRIES = 12  # how often numbers are scaled: in most tries both sides may stay the same by chance
@@ -78,7 +78,7 @@ class Alone:
 
     cotangent  a random one of the result, 0 where the result is not finite
     gradients  {position of an argument that requires a gradient: what its rule returns}
-    plain      whether a plain difference takes the place of the complex step
+    push       the derivative of the forward along directions, and its doubt
     """
 
     def __init__(self, node, settings, u=None):
@@ -87,10 +87,8 @@ class Alone:
             self.cotangent = cotangent(settings.rng, node.shape) * np.isfinite(node.data)
         wanted = [i for i, a in enumerate(node.args) if wants_gradient(a)]
         self.gradients = {i: ruled(node, i, self.cotangent) for i in wanted}
-        self.plain = not is_ours(node.op) and not is_analytic(node)
-
-    def push(self, directions):
-        return tangent(self.node, directions, self.plain)
+        by_complex_step = is_ours(node.op) or is_analytic(node)
+        self.push = partial(tangent if by_complex_step else difference, node)
 
     def on(self, change):
         """The same node on other arrays: `change` maps each argument, and the result."""
@@ -110,10 +108,9 @@ class Alone:
         (right, doubt), (left, _) = self.push(directions), self.push(backward)
         slopes = np.where(u == 0, 0, [u * right, -u * left])
         products = [(self.gradients[i] * v)[v != 0] for i, v in directions.items()]
-        products = np.concatenate(products)
-        size = max(np.sum(abs(products)), np.sum(abs(slopes[0])))
-        low, high = np.sum(np.min(slopes, axis=0)), np.sum(np.max(slopes, axis=0))
-        return np.sum(products), low, high, size, np.sum(abs(u * doubt))
+        analytic, low, high = np.concatenate(products), np.min(slopes, 0), np.max(slopes, 0)
+        size = max(np.sum(abs(analytic)), np.sum(abs(slopes[0])))
+        return np.sum(analytic), np.sum(low), np.sum(high), size, np.sum(abs(u * doubt)[u != 0])
 
     def noise(self, directions):
         """How far both sides move, in sum, if every number moves by some roundings.
@@ -159,9 +156,8 @@ def judge(alone, directions):
     if apart > rounding + tolerance:
         rounding, enough = rounding + alone.noise(directions), MANY
     if max(abs(analytic), abs(low), abs(high)) <= rounding:
-        return Finding(
-            "VACUOUS", note=TOO_SMALL if any(np.any(alone.gradients[i]) for i in directions) else ""
-        )
+        is_zero = not any(np.any(alone.gradients[i]) for i in directions)
+        return Finding("VACUOUS", note="" if is_zero else TOO_SMALL)
     if not apart <= rounding + tolerance:
         return Finding("FAIL", apart / size if np.isfinite(apart) else np.inf, sides, enough=1)
     if kinked:
