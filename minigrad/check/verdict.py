@@ -18,7 +18,7 @@ from .numeric import LEAST, cotangent, difference, is_analytic, is_ours, shorten
 
 ROUNDING = 2.0**-46  # 64 roundings, relative to the sum: right nodes were seen to need 20 at most
 TRIES = 12  # how often numbers are scaled: in most tries both sides may stay the same by chance
-MIX = 2.0**40  # so many radians make a sine of nearly equal digits random
+MIX = 2.0**40  # digits times a random number of this size, modulo 1, look random
 # Gradients that are 2^APART times smaller than the largest one are compared in another group. Each
 # group costs time, and of a million random gradients only few are so small.
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
@@ -98,19 +98,12 @@ class Alone:
         node.data = change(node.data)
         return Alone(node, self.settings, self.cotangent)
 
-    def sides(self, directions):
-        """(by the rules, least slope of the forward, largest slope, size, doubt) of a derivative.
-
-        size   the sum of the absolute products that add up to a side
-        doubt  about the numeric side
-        """
-        u, backward = self.cotangent, {i: -v for i, v in directions.items()}
-        (right, doubt), (left, _) = self.push(directions), self.push(backward)
-        slopes = np.where(u == 0, 0, [u * right, -u * left])
-        products = [(self.gradients[i] * v)[v != 0] for i, v in directions.items()]
-        analytic, low, high = np.concatenate(products), np.min(slopes, 0), np.max(slopes, 0)
-        size = max(np.sum(abs(analytic)), np.sum(abs(slopes[0])))
-        return np.sum(analytic), np.sum(low), np.sum(high), size, np.sum(abs(u * doubt)[u != 0])
+    def products(self, directions):
+        """The products that add up to each side, and the doubt about the numeric ones."""
+        (found, doubt), live = self.push(directions), self.cotangent != 0
+        analytic = [(self.gradients[i] * v)[v != 0] for i, v in directions.items()]
+        numeric, doubts = self.cotangent * found, self.cotangent * doubt
+        return np.concatenate(analytic), numeric[live], doubts[live]
 
     def noise(self, directions):
         """How far both sides move, in sum, if every number moves by some roundings.
@@ -119,20 +112,21 @@ class Alone:
         """
         given = [self.node.args[i].data[v != 0] for i, v in directions.items()]
         still = np.intersect1d(WHOLE, np.concatenate(given))
-        others = [self.on(partial(moved, number=n, still=still)) for n in range(TRIES + 1)]
-        sides = np.array([other.sides(directions)[:3] for other in others])
+        mixes = [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]
+        others = [self.on(partial(moved, mix=mix, still=still)) for mix in mixes]
+        sides = np.array([[*map(np.sum, other.products(directions)[:2])] for other in others])
         return np.sum(np.ptp(sides[np.all(np.isfinite(sides), axis=1)], axis=0))
 
 
-def moved(array, number, still):
-    """The array, its floats moved by up to ROUNDING of their size; not at all if `number` is 0.
+def moved(array, mix, still):
+    """The array, its floats moved by up to ROUNDING of their size; not at all if `mix` is 0.
 
     Each digit tells how far. So equal numbers stay equal, and an entry that an op passes on, as max
     does, still equals its copy. Entries in `still` stay.
     """
     if array.dtype.kind != "f":
         return array
-    factors = 1 + ROUNDING * np.sin(number * MIX * np.frexp(abs(array))[0])
+    factors = 1 + ROUNDING * (mix * np.frexp(abs(array))[0] % 1)
     return np.where(np.isfinite(array) & ~np.isin(array, still), array * factors, array)
 
 
@@ -144,7 +138,11 @@ def judge(alone, directions):
 
     At a kink the analytic value must lie between the slopes on the two sides.
     """
-    analytic, low, high, size, doubt = alone.sides(directions)
+    products, right, doubts = alone.products(directions)
+    left = -alone.products({i: -v for i, v in directions.items()})[1]
+    low, high = np.sum(np.minimum(left, right)), np.sum(np.maximum(left, right))
+    analytic, doubt = np.sum(products), np.sum(abs(doubts))
+    size = max(np.sum(abs(products)), np.sum(abs(right)))
     rounding, enough = ROUNDING * max(size, LEAST) + doubt, np.inf
     apart, kinked = abs(analytic - np.clip(analytic, low, high)), high - low > rounding
     sides = f"analytic {analytic:.10g}, numeric {low:.10g}"

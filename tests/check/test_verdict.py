@@ -503,6 +503,16 @@ def test_an_entry_whose_gradient_is_rounding_does_not_hide_others(break_rule):
     assert mg.check_graph(np.sum(np.tanh(x))).first_wrong.op == "tanh"
 
 
+def test_many_entries_whose_gradients_lose_digits_do_not_hide_one_that_is_wrong():
+    for seed in range(3):
+        x = 5 * np.random.default_rng(seed).standard_normal(2000)
+        x[77] = 0.5
+        wrong = np.where(np.arange(2000) == 77, 1 + 1e-7, 1)
+        broken = op(lambda x: np.tanh(x), x=lambda g, out, x, k=wrong: (g - g * out * out) * k)
+        assert mg.check_graph(np.sum(np.tanh(mg.Tensor(x, True))), seed)
+        assert not mg.check_graph(np.sum(broken(mg.Tensor(x, True))), seed)
+
+
 def test_a_leaf_that_rounding_nearly_hides_does_not_hide_others(monkeypatch):
     a, b = positive_leaf(3), positive_leaf(2, seed=1)
 
