@@ -2,8 +2,8 @@
 
 `judge` compares them along one direction, `look` at all entries of one argument. Both sides are
 sums of products. If the products cancel, rounding may be all that is left. So a difference counts
-only if it is larger than rounding explains. Rounding inside the op is measured: every number is
-scaled by a few roundings, and both sides are computed again.
+only if it is larger than rounding explains. Rounding inside the op is measured: every number moves
+by some roundings, and both sides are computed again.
 """
 
 from functools import partial
@@ -17,14 +17,14 @@ from ..graph import copy
 from .numeric import LEAST, cotangent, difference, is_analytic, is_ours, shortened, tangent
 
 ROUNDING = 2.0**-46  # 64 roundings, relative to the sum: right nodes were seen to need 20 at most
-TRIES = 12  # how often numbers are scaled: in most tries both sides may stay the same by chance
+TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
 MIX = 2.0**40  # digits times a random number of this size, modulo 1, look random
+WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 # Gradients that are 2^APART times smaller than the largest one are compared in another group. Each
 # group costs time, and of a million random gradients only few are so small.
-WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 APART = 20
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
-# How often groups with kinks or rounding are halved. Of a function, each of up to 1000 entries is
+# How many groups with kinks or rounding are halved. Of a function, each of up to 1000 entries is
 # then alone. Of a graph, which may be large, so much would be slow.
 FUNCTION_HALVINGS, GRAPH_HALVINGS = 1000, 30
 
@@ -119,10 +119,10 @@ class Alone:
 
 
 def moved(array, mix, still):
-    """The array, its floats moved by up to ROUNDING of their size; not at all if `mix` is 0.
+    """The array, each float larger by up to ROUNDING of its size. With a `mix` of 0, none changes.
 
-    Each digit tells how far. So equal numbers stay equal, and an entry that an op passes on, as max
-    does, still equals its copy. Entries in `still` stay.
+    How far depends only on `mix` and on the digits of the number. So equal numbers stay equal, and
+    an entry that an op passes on, as max does, still equals its copy. Entries in `still` stay.
     """
     if array.dtype.kind != "f":
         return array
@@ -171,11 +171,11 @@ def look(alone, i):
 
     A random direction misses a wrong entry with probability zero, so a group of entries that is OK
     is right at every entry. But kinks, and rounding inside the op, make the test less strict: then
-    the group is halved. A wrong group is halved down to a single entry.
+    the group is halved, as often as the settings allow. A wrong group is halved down to one entry.
 
     Entries with small gradients move farther, so that all count alike. Kinks are likely at zeros,
-    so these are compared apart from the others, and so are gradients that are far smaller
-    than the largest one: beside it they would be rounding.
+    so zeros are compared apart from the others. Gradients that are far smaller than the largest one
+    are compared apart too: beside it they would be rounding.
     """
     x, gradient = alone.node.args[i].data, alone.gradients[i]
     sizes = np.frexp(gradient)[1]

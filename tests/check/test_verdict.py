@@ -299,6 +299,13 @@ def test_a_check_of_unrecorded_or_whole_numbers_is_refused():
             mg.gradcheck(func, positive_leaf(3))
 
 
+def test_results_that_are_not_finite_do_not_count():
+    x = mg.Tensor(np.random.default_rng(0).standard_normal((3, 4)), True)
+    masked = np.where(np.tri(3, 4, dtype=bool), x, -np.inf)
+    report = mg.check_graph(np.sum(F.softmax(masked * 0.5) * np.arange(4.0)))
+    assert {row.verdict for row in report.rows} == {"OK"}, report
+
+
 # -------------------------------------------------------------------------------------------- zeros
 
 
