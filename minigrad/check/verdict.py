@@ -90,12 +90,12 @@ class Alone:
         by_complex_step = is_ours(node.op) or is_analytic(node)
         self.push = partial(tangent if by_complex_step else difference, node)
 
-    def on(self, change):
-        """The same node on other arrays: `change` maps each argument, and the result."""
+    def on(self, change, out=None):
+        """The same node on other arguments, with `out` as its result, else with its own result."""
         tensors = [a for a in self.node.args if isinstance(a, Tensor)]
         known = {a.order: Tensor(change(a.data), a.requires_grad) for a in tensors}
         node = copy([self.node], known=known)[self.node.order]
-        node.data = change(node.data)
+        node.data = node.data if out is None else out
         return Alone(node, self.settings, self.cotangent)
 
     def products(self, directions):
@@ -112,10 +112,13 @@ class Alone:
         """
         given = [self.node.args[i].data[v != 0] for i, v in directions.items()]
         still = np.intersect1d(WHOLE, np.concatenate(given))
-        mixes = [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]
-        others = [self.on(partial(moved, mix=mix, still=still)) for mix in mixes]
-        sides = np.array([[*map(np.sum, other.products(directions)[:2])] for other in others])
-        return np.sum(np.ptp(sides[np.all(np.isfinite(sides), axis=1)], axis=0))
+        sides = []
+        for mix in [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]:
+            change = partial(moved, mix=mix, still=still)
+            products = self.on(change, change(self.node.data)).products(directions)[:2]
+            sides.append([*map(np.sum, products)])
+        finite = np.all(np.isfinite(sides), axis=1)
+        return np.sum(np.ptp(np.array(sides)[finite], axis=0))
 
 
 def moved(array, mix, still):

@@ -3,6 +3,7 @@ package. Ops that take no complex numbers are passed by differences.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad.check import numeric
 from minigrad.check.samples import samples, tensors
+from minigrad.check.verdict import MIX, Alone, Settings, moved
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.registry import op
@@ -296,6 +298,23 @@ def test_where_a_complex_number_overflows_a_difference_is_taken():
     assert mg.gradcheck(steep, x)
     least = op(lambda x: np.minimum(np.exp(x), 5), x=lambda g, out, x: g * out * (out < 5))
     assert mg.gradcheck(least, mg.Tensor(np.array([800.0, 0.5, 1.0, -2.0]), True))
+
+
+def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
+    x = mg.Tensor(np.array([0.3, 0.7, 0.7, 0.0, -0.3]), True)
+    alone = Alone(np.max(x), Settings(np.random.default_rng(0)))
+    moves = set()
+    mixes = [0, *np.random.default_rng(1).uniform(MIX, 2 * MIX, 8)]
+    changes = [partial(moved, mix=mix, still=()) for mix in mixes]
+    same, *others = [alone.on(change, change(alone.node.data)).node for change in changes]
+    assert np.array_equal(same.args[0].data, x.data)
+    for other in others:
+        a = other.args[0].data
+        assert a[1] == a[2] and a[3] == 0 and a[4] == -a[0]
+        assert 0 < np.max(abs(a - x.data)) < 64 * 2.3e-16
+        assert other.data == a[1]  # max passes it on
+        moves |= {tuple(a - x.data)}
+    assert len(moves) == len(others)
 
 
 def test_a_root_of_a_square_has_a_kink_at_0():
