@@ -1041,11 +1041,7 @@ BUGS = [
     # ---- checker
     Bug(
         "compares nothing",
-        text(
-            verdict.judge,
-            "    if apart <= rounding + tolerance:\n        return Finding",
-            "    if True:\n        return Finding",
-        ),
+        text(verdict.judge, "if not apart <= rounding + tolerance:", "if False:"),
         finds_wrong_rules,
         "SmallPebble",
     ),
@@ -1057,7 +1053,7 @@ BUGS = [
     ),
     Bug(
         "one entry only",
-        text(verdict._direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
+        text(verdict.look, "v.flat[entries] = ", "v.flat[entries] = (entries == 0) * "),
         finds_wrong_rules,
         "minitorch",
     ),

@@ -18,7 +18,7 @@ from .numeric import LEAST, cotangent, difference, is_analytic, is_ours, shorten
 
 ROUNDING = 2.0**-46  # 64 roundings, relative to the sum: right nodes were seen to need 20 at most
 TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
-MIX = 2.0**40  # digits times a random number of this size, modulo 1, look random
+MIX = 2.0**40  # digits times a random number of this size: how far from a whole number is random
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 # Gradients that are 2^APART times smaller than the largest one are compared in another group. Each
 # group costs time, and of a million random gradients only few are so small.
@@ -90,12 +90,12 @@ class Alone:
         by_complex_step = is_ours(node.op) or is_analytic(node)
         self.push = partial(tangent if by_complex_step else difference, node)
 
-    def on(self, change, out=None):
-        """The same node on other arguments, with `out` as its result, else with its own result."""
+    def on(self, change):
+        """The same node on other arrays: `change` maps each argument, and results that stay so."""
         tensors = [a for a in self.node.args if isinstance(a, Tensor)]
         known = {a.order: Tensor(change(a.data), a.requires_grad) for a in tensors}
         node = copy([self.node], known=known)[self.node.order]
-        node.data = node.data if out is None else out
+        node.data = np.where(node.data == self.node.data, change(node.data), node.data)
         return Alone(node, self.settings, self.cotangent)
 
     def products(self, directions):
@@ -112,24 +112,22 @@ class Alone:
         """
         given = [self.node.args[i].data[v != 0] for i, v in directions.items()]
         still = np.intersect1d(WHOLE, np.concatenate(given))
-        sides = []
-        for mix in [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]:
-            change = partial(moved, mix=mix, still=still)
-            products = self.on(change, change(self.node.data)).products(directions)[:2]
-            sides.append([*map(np.sum, products)])
-        finite = np.all(np.isfinite(sides), axis=1)
-        return np.sum(np.ptp(np.array(sides)[finite], axis=0))
+        mixes = [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]
+        others = [self.on(partial(moved, mix=mix, still=still)) for mix in mixes]
+        sides = np.array([[*map(np.sum, other.products(directions)[:2])] for other in others])
+        return np.sum(np.ptp(sides[np.all(np.isfinite(sides), axis=1)], axis=0))
 
 
 def moved(array, mix, still):
-    """The array, each float larger by up to ROUNDING of its size. With a `mix` of 0, none changes.
+    """The array, each float moved by up to ROUNDING of its size. With a `mix` of 0, none moves.
 
     How far depends only on `mix` and on the digits of the number. So equal numbers stay equal, and
     an entry that an op passes on, as max does, still equals its copy. Entries in `still` stay.
     """
     if array.dtype.kind != "f":
         return array
-    factors = 1 + ROUNDING * (mix * np.frexp(abs(array))[0] % 1)
+    digits = mix * np.frexp(abs(array))[0]
+    factors = 1 + 2 * ROUNDING * (digits - np.rint(digits))
     return np.where(np.isfinite(array) & ~np.isin(array, still), array * factors, array)
 
 
