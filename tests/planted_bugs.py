@@ -1049,23 +1049,19 @@ BUGS = [
     # ---- checker
     Bug(
         "compares nothing",
-        text(
-            verdict.judge,
-            "    if apart <= rounding + tolerance:\n        return Finding",
-            "    if True:\n        return Finding",
-        ),
+        text(verdict.judge, "if not apart <= rounding + tolerance:", "if False:"),
         finds_wrong_rules,
         "SmallPebble",
     ),
     Bug(
         "a tolerance of 1e-2",
-        text(verdict.judge, "settings.rtol * size", "1e-2 * max(size, 1)"),
+        text(verdict.judge, "alone.settings.rtol * size", "1e-2 * max(size, 1)"),
         finds_wrong_rules,
         "minitorch; Odyssey#2018",
     ),
     Bug(
         "one entry only",
-        text(verdict._direction, "v[entries] = ", "v[entries] = (entries == 0) * "),
+        text(verdict.look, "v.flat[entries] = ", "v.flat[entries] = (entries == 0) * "),
         finds_wrong_rules,
         "minitorch",
     ),

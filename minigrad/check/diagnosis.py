@@ -16,48 +16,63 @@ def diagnose(alone, i):
 
     A hypothesis must fit several random cotangents at once.
     """
+    return next((text for text, fits in _hypotheses(alone, i) if fits), "")
+
+
+def _hypotheses(alone, i):
+    """Yields hypotheses: (text, whether it fits)."""
     rng, node, x = np.random.default_rng(0), alone.node, alone.node.args[i]
     entries = rng.permutation(x.size)[:SAMPLE]
-    columns = _columns(alone, i, entries)
-    cotangents = rng.standard_normal((COTANGENTS, node.size)) * np.all(np.isfinite(columns), axis=0)
-    right = cotangents @ np.nan_to_num(columns).T
+    smooth = np.all(np.isfinite(_slopes(alone, i, entries)), axis=0)
+    cotangents = rng.standard_normal((COTANGENTS, node.size)) * smooth
+
+    def numeric(alone, j):
+        return cotangents @ np.nan_to_num(_slopes(alone, j, entries)).T
+
+    def fits(found):
+        return np.all(abs(analytic - found) <= tolerance)
+
     whole = np.array([ruled(node, i, u.reshape(node.shape)) for u in cotangents])
     analytic = whole.reshape(COTANGENTS, -1)[:, entries]
+    right = numeric(alone, i)
     tolerance = EXACT * max(largest(right), largest(analytic))
+    yield "", fits(right)  # nothing is wrong at these entries
     live = abs(right) > 2 * tolerance
+    k = np.median(analytic[live] / right[live]) if np.any(live) else np.nan
+    yield _factor(k, node, x), fits(k * right)
     added = ~live & (abs(analytic) > tolerance)
     more = f"{np.sum(np.any(added, axis=0))} of {len(entries)} entries"
-    k = np.median(analytic[live] / right[live]) if np.any(live) else np.nan
-    hypotheses = {"": right}  # nothing is wrong at these entries
-    if not np.any(analytic):
-        text = "zero everywhere: the way back is cut (detach, .data?), or the rule is empty"
-        hypotheses[text] = analytic
-    hypotheses[_factor(k, node, x)] = k * right
     text = f"right, except for {more} where it should be zero: a mask is ignored"
-    hypotheses[text] = right + added * analytic
+    yield text, fits(np.where(added, analytic, right))
     if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
-        back = np.swapaxes(whole, -1, -2).reshape(COTANGENTS, -1)[:, entries]
-        hypotheses["transposed"] = analytic - back + right
-    hypotheses |= _mistaken_operands(alone, i, entries, cotangents)
-    fitting = (t for t, found in hypotheses.items() if np.all(abs(analytic - found) <= tolerance))
-    return next(fitting, "")
+        turned = np.swapaxes(whole, -1, -2).reshape(COTANGENTS, -1)[:, entries]
+        yield "transposed", np.all(abs(turned - right) <= tolerance)
+    for j, (a, name) in enumerate(zip(node.args, node.op.names)):
+        if a is x or not isinstance(a, Tensor) or a.dtype.kind != "f":
+            continue
+        if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
+            other = alone.on(lambda array, a=a.data: array.T if array is a else array)
+            yield f"it would be right if {name} were transposed", fits(numeric(other, i))
+        if a.size == x.size:
+            yield f"this is the gradient by another argument, {name}", fits(numeric(alone, j))
 
 
-def _columns(alone, i, entries):
+def _slopes(alone, i, entries):
     """The numeric derivatives by these entries, a row for each entry; nan at kinks."""
-    columns = []
+    rows = []
     for entry in entries:
         v = np.zeros(alone.node.args[i].shape)
         v.flat[entry] = 1.0
         right, left = alone.push({i: v})[0], -alone.push({i: -v})[0]
-        columns.append(np.where(abs(right - left) <= EXACT * abs(right), right, np.nan).ravel())
-    return np.array(columns)
+        rows.append(np.where(abs(right - left) <= EXACT * abs(right), right, np.nan).ravel())
+    return np.array(rows)
 
 
 def _factor(k, node, x):
     """What it means if the rule gives k times the numeric gradient."""
     numeric = "the numeric gradient"
-    known = {"the sign is wrong": -1, f"half {numeric}: a factor 2 is lost": 0.5}
+    known = {"zero everywhere: the way back is cut (detach, .data?), or the rule is empty": 0}
+    known |= {"the sign is wrong": -1, f"half {numeric}: a factor 2 is lost": 1 / 2}
     known[f"2 times {numeric}"] = 2
     for p, value in zip(node.op.names, node.args):
         if isinstance(value, (int, float)) and value not in (0, 1, -1):
@@ -75,18 +90,3 @@ def _factor(k, node, x):
         known[f"1/{n} of {numeric}, {axis}: a mean where a sum belongs"] = 1 / n
     texts = [text for text, factor in known.items() if abs(k - factor) <= EXACT * abs(factor)]
     return ", or ".join(texts) or f"{k:.9g} times {numeric} at every entry"
-
-
-def _mistaken_operands(alone, i, entries, cotangents):
-    """(text, gradients) of mistakes: another operand is transposed, or is in this one's place."""
-    args, names = alone.node.args, alone.node.op.names
-    for j, a in enumerate(args):
-        if a is args[i] or not isinstance(a, Tensor) or a.dtype.kind != "f":
-            continue
-        if a.ndim == 2 and a.shape[0] == a.shape[1] > 1:
-            turned = alone.on(lambda array, x=a.data: array.T if array is x else array)
-            columns = np.nan_to_num(_columns(turned, i, entries))
-            yield f"it would be right if {names[j]} were transposed", cotangents @ columns.T
-        if a.size == args[i].size:
-            columns = np.nan_to_num(_columns(alone, j, entries))
-            yield f"this is the gradient by another argument, {names[j]}", cotangents @ columns.T

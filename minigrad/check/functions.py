@@ -13,7 +13,7 @@ from ..noise import frozen_noise
 from .graphs import check
 from .numeric import cotangent, largest
 from .rules import alike
-from .verdict import FAILING, FUNCTION_DEPTH, Finding, Settings, worst
+from .verdict import FAILING, FUNCTION_HALVINGS, Finding, Settings, worst
 
 # Relative distance from the inputs at which func runs again: so near, func is usually defined.
 AWAY = 2.0**-10
@@ -89,7 +89,7 @@ def examine(func, inputs, nondet_tol=0, fast_mode=False, rtol=0, atol=0, zero_al
     for i, y in enumerate(outputs):
         if not np.all(np.isfinite(y.data)):
             return Finding("NONFINITE", np.inf, f"output {i} is not finite.")
-    settings = Settings(np.random.default_rng(0), rtol, atol, 0 if fast_mode else FUNCTION_DEPTH)
+    settings = Settings(np.random.default_rng(0), rtol, atol, 0 if fast_mode else FUNCTION_HALVINGS)
     report = check("gradcheck", outputs, xs, settings)
     if wrong := report.first_wrong:
         note = wrong.note if wrong.rule else f"{wrong.name}: {wrong.note}"

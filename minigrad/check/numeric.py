@@ -23,29 +23,28 @@ from ..array import data_of
 from ..engine import Tensor
 from .analytic import Lifted
 
-H = 2.0**-400  # so small that H**3, the error of the imaginary part, is 0 in float64; H * v is not
+H = 2.0**-380  # the step: its error H**2 is 0 beside LEAST, and H * v is not 0
 BESIDE = 2.0**-30  # the largest step, relative to its number: its square is less than a rounding
-LARGER = 2.0**355  # a factor for steps H x: they are not 0 for x = 1e-300, and still only 2^-45 x
+LEAST = 2.0**-630  # smaller derivatives lose digits: times H they near 2^-1074, the smallest float
 # The step of a difference, relative to the arguments: about the cube root of a rounding, where the
 # errors of rounding, 2^-52 / step, and of the formula, step**2, are equal.
 STEP = 2.0**-17
 FEW = 8  # one difference in so many may be wrong, because of a kink nearby
-PRECISE = 2.0**-14  # a difference counts if its relative doubt is smaller: it has four right digits
 JUMP = 1e-6  # relative change of a real part that shows a jump: a step of H changes it far less
 
 
 @np.errstate(all="ignore")
-def tangent(node, directions, plain=False):
+def tangent(node, directions):
     """(derivative of a node along `directions` {position of an argument: array}, its doubt).
 
     The derivative is nan where the function jumps. The doubt is the possible error of a plain
-    difference, and 0 for the complex step. With `plain` there is no complex step.
+    difference, and 0 for the complex step.
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
     with warnings.catch_warnings(), contextlib.suppress(Exception):  # of complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
-        value = np.nan if plain else again(node, moved)
+        value = again(node, moved)
     size = abs(data) + max(map(largest, arrays))
     found = np.where(abs(np.real(value) - data) > JUMP * size + H, np.nan, np.imag(value) / H)
     lost = np.isfinite(data) & ~np.isfinite(value)  # as where exp(x) overflows
@@ -68,6 +67,16 @@ def lifted(data, v):
     return value.view(Lifted)
 
 
+def shortened(v, x):
+    """The direction v, shorter where a step H v would not be small beside its number in x.
+
+    Zeros move by a small part of the least other number. Steps are floats, also the tiniest.
+    """
+    least = np.min(abs(x), initial=1.0, where=x != 0)
+    longest = BESIDE / H * np.where(x == 0, least, abs(x))
+    return H * np.clip(v, -longest, longest) / H
+
+
 def largest(array):
     """The largest finite magnitude in an array."""
     return np.max(abs(array), initial=0.0, where=np.isfinite(array))
@@ -84,7 +93,7 @@ def difference(node, directions):
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
     # Rounded are the values, and the arguments, which move by only STEP of their size.
-    rounded = np.maximum(abs(middle), abs(one)) + abs(one - middle) / STEP
+    rounded = abs(middle) + abs(one - middle) / STEP
     return short, 2 * abs(short - long) + 2.0**-49 * rounded / h
 
 
@@ -103,13 +112,10 @@ def is_analytic(node):
     rng, ways = np.random.default_rng(0), {}
     for i, a in enumerate(node.args):
         if isinstance(a, Tensor) and a.dtype.kind == "f":
-            ways[i] = cotangent(rng, a.shape) * np.where(a.data == 0, 1.0, abs(a.data))
-    plain, doubt = difference(node, ways)
-    found = tangent(node, {i: LARGER * v for i, v in ways.items()})[0] / LARGER
-    # An entry tells nothing if the function jumps there, or if both derivatives are 0.
-    told = np.where(plain == 0, found != 0, doubt < PRECISE * abs(plain))
-    differs = told & ~(abs(found - plain) <= 4 * doubt + 1e-7 * abs(plain))
-    return FEW * np.sum(differs) <= np.sum(told)
+            ways[i] = shortened(np.inf * cotangent(rng, a.shape), a.data)
+    found, (plain, doubt) = tangent(node, ways)[0], difference(node, ways)
+    differs = abs(found - plain) > 4 * doubt + 1e-7 * abs(plain)
+    return FEW * np.sum(differs) <= np.sum((plain != 0) | (found != 0))
 
 
 def cotangent(rng, shape):

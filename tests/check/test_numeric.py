@@ -15,7 +15,7 @@ import minigrad as mg
 from minigrad import functional as F
 from minigrad.check import numeric
 from minigrad.check.samples import samples, tensors
-from minigrad.check.verdict import Alone, Settings, moved
+from minigrad.check.verdict import MIX, Alone, Settings, moved
 from minigrad.engine import Tensor
 from minigrad.graph import nodes
 from minigrad.registry import op
@@ -301,18 +301,19 @@ def test_where_a_complex_number_overflows_a_difference_is_taken():
 
 
 def test_moving_numbers_by_a_rounding_leaves_equal_numbers_equal():
-    x = mg.Tensor(np.array([0.3, 0.7, 0.7, 0.0]), True)
+    x = mg.Tensor(np.array([0.3, 0.7, 0.7, 0.0, -0.3]), True)
     alone = Alone(np.max(x), Settings(np.random.default_rng(0)))
     moves = set()
-    with np.errstate(over="ignore"):
-        same, *others = [alone.on(partial(moved, number=n)).node for n in range(9)]
+    mixes = [0, *np.random.default_rng(1).uniform(MIX, 2 * MIX, 8)]
+    same, *others = [alone.on(partial(moved, mix=mix, still=())).node for mix in mixes]
     assert np.array_equal(same.args[0].data, x.data)
     for other in others:
         a = other.args[0].data
-        assert a[1] == a[2] and a[3] == 0 and 0 < np.max(abs(a - x.data)) < 64 * 1.2e-16
+        assert a[1] == a[2] and a[3] == 0 and a[4] == -a[0]
+        assert 0 < np.max(abs(a - x.data)) < 64 * 2.3e-16
         assert other.data == a[1]  # max passes it on
-        moves |= {tuple(a > x.data)}
-    assert len(moves) > 1
+        moves |= {tuple(a - x.data)}
+    assert len(moves) == len(others)
 
 
 def test_a_root_of_a_square_has_a_kink_at_0():
