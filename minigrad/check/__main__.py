@@ -30,6 +30,7 @@ import numpy as np
 
 from ..engine import wants_gradient
 from ..registry import ops
+from .proofs import graph
 from .reports import shown
 from .rules import where
 from .samples import noisy, samples
@@ -81,7 +82,7 @@ def prove(name, rows):
 def _untried(op, rows):
     """The names of the arguments of an op whose rules no sample needs."""
     tried = set()
-    for node in (node for sample in rows for node in sample.graph()):
+    for node in (node for sample in rows for node in graph(sample)):
         if node.args and node.op.name == op.name:
             tried |= {i for i, x in enumerate(node.args) if wants_gradient(x)}
     return [name for i, name in enumerate(op.names) if op.rules[i] and i not in tried]

@@ -27,8 +27,8 @@ branch there. At a kink a valid subgradient passes, as KINK.
 
 from importlib import import_module
 
+from ..proofs import tensors as tensors
 from .case import flat
-from .case import tensors as tensors
 from .dropout import noisy
 
 FILES = "elementwise reductions shaping indexing linalg windows losses penalties dropout vocabulary"

@@ -12,10 +12,7 @@ import numpy as np
 from ... import functional as F
 from ... import ops, vocabulary
 from ...engine import Tensor
-from ...graph import nodes
-from ..functions import examine, examine_second
-from ..proximal import check_prox
-from ..verdict import FAILING, worst
+from ..proofs import first_derivatives, second_derivatives
 
 WHOLE = 0.0, 1.0, 1.0  # entries of drawn inputs: rules may branch at 0, at 1 and at equal entries
 
@@ -33,6 +30,7 @@ class Sample:
     """
 
     op, label = None, "second derivatives: "
+    first, second = first_derivatives, second_derivatives  # the two proofs
 
     def __init__(self, call, given, **settings):
         self.code, self.given, self.settings = compile(call, "<sample>", "eval"), given, settings
@@ -49,31 +47,8 @@ class Sample:
         """The value for these inputs: Tensors or, where NumPy has the function, arrays."""
         return eval(self.code, globals() | OPS | self.settings | dict(zip("xyzw", xs), xs=xs))
 
-    def graph(self):
-        """The nodes that the call records."""
-        return nodes(self.call(*tensors(self.inputs())))
-
-    def first(self):
-        """The Finding on first derivatives, and on the proximal operators of penalties."""
-        inputs = tensors(self.inputs())
-        found = [examine(self.call, inputs)]
-        for node in self.graph():
-            if node.args and node.op.kind == "penalty":
-                found += check_prox(node)
-        is_empty = not any(x.size for x in inputs)  # then a right result proves nothing
-        return worst(finding for finding in found if finding.verdict in FAILING or not is_empty)
-
-    def second(self):
-        """The Finding on second derivatives of sin(call): sin gives them to linear ops too."""
-        return examine_second(lambda *xs: np.sin(self.call(*xs)), tensors(self.inputs()))
-
     def __repr__(self):
         return self.name
-
-
-def tensors(inputs, dtype=np.float64):
-    """Leaves that require gradients."""
-    return [Tensor(x, True, dtype=dtype) for x in inputs]
 
 
 # ---- how inputs are drawn

@@ -6,10 +6,7 @@ from functools import partial
 import numpy as np
 
 from ... import functional as F
-from ...engine import Tensor
-from ..expectations import expectation
-from ..noise import check_noise
-from ..verdict import Finding
+from ..proofs import law_and_moments
 from .case import Sample, cases
 
 SETTINGS = [(p, scaling) for p in (0, 0.2, 0.7) for scaling in ("inverted", "classic")]
@@ -39,7 +36,7 @@ class Noisy(Sample):
     small: tuple = (8,)  # the shape of x where all outcomes are enumerated
     large: tuple = (256, 256)  # where the law of the noise is tested
     shared: tuple = ()  # the axes along which the noise is the same
-    label = ""
+    label, second = "", law_and_moments
 
     def __post_init__(self):
         self.mean = self.mean or partial(self.function, training=False)
@@ -49,25 +46,6 @@ class Noisy(Sample):
 
     def call(self, x):
         return self.function(x, training=True)
-
-    def second(self):
-        """The Finding on the law of the noise, and on the exact mean and variance of the results.
-
-        The expectations of the results and of their squares are compared with the formulas.
-        """
-        report = check_noise(self.call, self.large, shared=self.shared, mean=self.mean)
-        if not report:
-            return Finding("FAIL", np.inf, report.verdict(), "law of the noise")
-        x = Tensor(np.random.default_rng(0).standard_normal(self.small), True)
-        y, mean = self.call(x), self.mean(x)
-        found = expectation(np.stack([y, y * y]), order=4).value.data
-        right = np.stack([mean, mean * mean + self.variance(x)]).data
-        apart = abs(found - right) / np.max(abs(right))
-        wrong = ~(apart <= 1e-12)  # beyond rounding, of a sum over all outcomes; nan is wrong
-        i = np.argmax(wrong)  # the first wrong entry
-        which = ["mean", "mean square"][i // y.size]
-        note = f"the {which} of an entry is {found.flat[i]:.10g}, not {right.flat[i]:.10g}"
-        return Finding("FAIL" if np.any(wrong) else "OK", np.max(apart), note, "expectation")
 
 
 def noise(function, settings, variance, **rest):
