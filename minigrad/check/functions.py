@@ -34,7 +34,15 @@ class GradcheckError(RuntimeError):
 
 
 def gradcheck(
-    func, inputs, *, eps=1e-6, atol=0, rtol=0, raise_exception=True, nondet_tol=0, fast_mode=False
+    func,
+    inputs,
+    *,
+    eps=1e-6,
+    atol=0.0,
+    rtol=0.0,
+    raise_exception=True,
+    nondet_tol=0.0,
+    fast_mode=False,
 ) -> bool:
     """Whether the gradients of func(*inputs) are right, at every entry of every input.
 

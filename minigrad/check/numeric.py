@@ -70,10 +70,11 @@ def lifted(data, v):
 def shortened(v, x):
     """The direction v, shorter where a step H v would not be small beside its number in x.
 
-    Zeros move by a small part of the least other number. Steps are floats, also the tiniest.
+    Zeros, and nan, move by a small part of the least other number. Steps are floats, also the
+    tiniest.
     """
-    least = np.min(abs(x), initial=1.0, where=x != 0)
-    longest = BESIDE / H * np.where(x == 0, least, abs(x))
+    least = np.min(abs(x), initial=1.0, where=abs(x) > 0)
+    longest = BESIDE / H * np.where(abs(x) > 0, abs(x), least)
     return H * np.clip(v, -longest, longest) / H
 
 
