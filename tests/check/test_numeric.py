@@ -226,6 +226,25 @@ def test_functions_of_real_numbers_are_analytic_and_others_are_passed_by_a_diffe
     assert not mg.gradcheck(wrong, x, raise_exception=False)
 
 
+@pytest.mark.parametrize(
+    "live", [np.ones(3, bool), np.arange(20) == 3], ids=["at zeros", "one entry of 20"]
+)
+def test_a_function_without_imaginary_part_is_passed_by_a_difference(live):
+    doubled = op(lambda x: 2 * live * np.asarray(x).real, x=lambda g, out, x: 2 * live * g)
+    x = mg.Tensor(np.where(live, 0.0, 1.0), True)
+    report = mg.check_graph(doubled(x))
+    assert report and "takes no complex numbers" in str(report)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_the_deviation_of_equal_numbers_is_analytic(size):
+    """The difference of such a variance is nothing but rounding: at no draw it tells more."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        equal = mg.Tensor(np.full((2, size), rng.uniform(0.5, 2, (2, 1))), True)
+        assert numeric.is_analytic(np.var(equal, axis=1))
+
+
 def huber(x):
     return np.where(np.abs(x) < 1, x * x / 2, np.abs(x) - 0.5)
 
