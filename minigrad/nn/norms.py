@@ -82,10 +82,10 @@ class BatchNorm1d(FeatureNorm, of=F.batch_norm):
 
     def forward(self, x: Operand, **others) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
-        if self.momentum is None:
-            others = {"momentum": 1 / (self.num_batches_tracked.item() + 1)} | others
+        if others.setdefault("momentum", self.momentum) is None:
+            others["momentum"] = 1 / (self.num_batches_tracked.item() + 1)
         out = super().forward(x, **others)
-        if self.training:
+        if others.get("training", self.training):
             effect(np.add, self.num_batches_tracked, 1, self.num_batches_tracked)
         return out
 
