@@ -74,7 +74,7 @@ class Layer(Module):
             remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
             raise TypeError(f"rng is {rng!r}; {remedy}.")
         by_shape = fans is None
-        for name in (*weights, *biases):
+        for name in [name for name, shape in (weights | biases).items() if shape is None]:
             setattr(self, name, None)
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
@@ -143,7 +143,7 @@ class Function(Layer):
             cls.function, names = staticmethod(of), [*signature(of).parameters]
             cls.settings = [name for name in names[inputs:] if name not in DRAWN]
 
-    def forward(self, *inputs: Operand, **others: Any) -> Tensor:
+    def forward(self, *inputs: Any, **others: Any) -> Tensor:
         """The function of the inputs. `others` replace settings of the layer in this call."""
         for name in self.settings:
             others.setdefault(name, getattr(self, name))

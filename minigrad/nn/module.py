@@ -501,4 +501,4 @@ class Sequential(Module):
         return vars(self)[self._order[i]]
 
     def __iter__(self) -> Iterator[Any]:
-        return (vars(self)[name] for name in self._order)
+        return map(vars(self).__getitem__, self._order)
