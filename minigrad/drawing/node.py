@@ -315,11 +315,12 @@ class Graph:
         for node, sources in links(drawn).items():
             results = [n for n in sources if not n.is_leaf and n.kind != "penalty"]
             trunk = max(results, key=lambda node: node.last.order, default=None)
+            unnamed = _unnamed(sources)
             for source, uses in sources.items():
                 flows = any(wants_gradient(x) and by.op.rules[i] for by, i, x in uses)
                 style = "penalty" if node.kind == "penalty" else "gradient"
                 weight = 12 if source is trunk else 1
-                label = _label(node, source, sources)
+                label = _label(node, source, uses, unnamed)
                 edges.append(Edge(source.id, node.id, label, style if flows else "none", weight))
         return edges
 
@@ -334,23 +335,30 @@ def links(nodes):
     for node in nodes:
         for use in node.uses:
             source = home.get(use[2].order, node)
-            is_again = use[2].is_leaf and source.owner is node.owner is not None
+            is_again = source.owner is node.owner is not None and use[2].is_leaf
             if source is not node and not is_again:
                 linked[node].setdefault(source, []).append(use)
     return linked
 
 
-def _label(node, source, sources):
-    """The label of an edge: `twice`, or the name of the argument, and `broadcast`."""
-    op, uses, words = node.last.op, sources[source], []
+def _unnamed(sources):
+    """How many arguments have another name than the node that they come from."""
+    named = [(source.label, uses) for source, uses in sources.items()]
+    return sum(by.op.names[i] != label for label, uses in named for by, i, _ in uses)
+
+
+def _label(node, source, uses, unnamed):
+    """The label of an edge: `twice`, or the name of the argument, and `broadcast`.
+
+    unnamed  the number of arguments of the node that need a name. One alone needs no name
+    """
+    op, words = node.last.op, []
     if node.maker is not op or source.inside or node.kind == "penalty":
         return ""
     name = op.names[uses[0][1]]
-    # a node with the name of its argument, such as `weight`, needs no label
-    silent = [op.names[i] != x.label for x, others in sources.items() for _, i, _ in others]
     if len(uses) > 1:
         words.append("twice" if len(uses) == 2 else f"{len(uses)} times")
-    elif sum(silent) > 1 and name != source.label and op.name not in labels.COMMUTE:
+    elif unnamed > 1 and op.name not in labels.COMMUTE and name != source.label:
         words.append(name)
     by_entry = isinstance(op.forward, np.ufunc) and not op.forward.signature
     if by_entry and source.last.shape != node.last.shape:

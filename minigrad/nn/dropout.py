@@ -90,7 +90,7 @@ class RReLU(Function, of=rrelu):
     """
 
     def __init__(self, lower=1 / 8, upper=1 / 3):
-        self.hold(lower=lower, upper=upper)
+        self.lower, self.upper = lower, upper
 
 
 class Residual(Module):

@@ -74,7 +74,8 @@ class Layer(Module):
             remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
             raise TypeError(f"rng is {rng!r}; {remedy}.")
         by_shape = fans is None
-        vars(self).update(dict.fromkeys([*weights, *biases]))
+        for name in [name for name, shape in (weights | biases).items() if shape is None]:
+            setattr(self, name, None)
         for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
             penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
             shapes = {name: shape for name, shape in shapes.items() if shape is not None}
@@ -136,12 +137,13 @@ class Function(Layer):
 
     settings = ()  # the names
 
-    def __init_subclass__(cls, of=None, inputs=1):
+    def __init_subclass__(cls, of=None, inputs=1, **others):
+        super().__init_subclass__(**others)
         if of is not None:
             cls.function, names = staticmethod(of), [*signature(of).parameters]
             cls.settings = [name for name in names[inputs:] if name not in DRAWN]
 
-    def forward(self, *inputs: Operand, **others: Any) -> Tensor:
+    def forward(self, *inputs: Any, **others: Any) -> Tensor:
         """The function of the inputs. `others` replace settings of the layer in this call."""
         for name in self.settings:
             others.setdefault(name, getattr(self, name))
@@ -254,10 +256,11 @@ class Conv1d(Function, of=F.conv1d):
         """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
         if self.padding_mode == "zeros":
             return super().forward(x, **others)
-        sizes = self.weight.shape[2:], self.stride, self.padding, self.dilation
+        given = {name: getattr(self, name) for name in self.settings} | others
+        sizes = given["weight"].shape[2:], *(given[n] for n in ("stride", "padding", "dilation"))
         widths = [(0, 0), (0, 0), *Window(self.axes, *sizes).padding]
         filled = np.pad(x, widths, self.paddings[self.padding_mode])
-        return super().forward(filled, **others | {"padding": 0})
+        return super().forward(filled, **given | {"padding": 0})
 
 
 class Conv2d(Conv1d, of=F.conv2d):

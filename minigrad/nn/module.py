@@ -90,7 +90,8 @@ class ModuleClass(ABCMeta):
     """The class of Module and its subclasses.
 
     It tells a module when its __init__ has ended, and puts the name of the class before the message
-    of an error of the __init__.
+    of an error of the __init__. An error that holds more than its class and a message, such as a
+    UnicodeDecodeError, does not change.
     """
 
     __instancecheck__ = type.__instancecheck__  # faster than ABCMeta's check
@@ -104,7 +105,9 @@ class ModuleClass(ABCMeta):
         try:
             module = super().__call__(*args, **kwargs)
         except WRONG_CALL as error:
-            raise named(error, cls.__name__)  # noqa: B904 (it has its cause)
+            if type(error) in WRONG_CALL and len(error.args) == 1:
+                raise named(error, cls.__name__)  # noqa: B904 (it has its cause)
+            raise
         module._take_over()
         return module
 
@@ -498,4 +501,4 @@ class Sequential(Module):
         return vars(self)[self._order[i]]
 
     def __iter__(self) -> Iterator[Any]:
-        return (vars(self)[name] for name in self._order)
+        return map(vars(self).__getitem__, self._order)

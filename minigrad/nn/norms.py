@@ -73,7 +73,8 @@ class BatchNorm1d(FeatureNorm, of=F.batch_norm):
     def __init__(
         self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True, **settings
     ):
-        self.hold(num_features=num_features, eps=eps, momentum=momentum, affine=affine)
+        self.num_features, self.eps = num_features, eps
+        self.momentum, self.affine = momentum, affine
         self.add_scale_and_shift((num_features,), affine, settings)
         dtype = settings.get("dtype") or array.default_dtype
         self.running_mean = np.zeros(num_features, dtype)
@@ -82,10 +83,10 @@ class BatchNorm1d(FeatureNorm, of=F.batch_norm):
 
     def forward(self, x: Operand, **others) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
-        if self.momentum is None:
-            others = {"momentum": 1 / (self.num_batches_tracked.item() + 1)} | others
+        if others.setdefault("momentum", self.momentum) is None:
+            others["momentum"] = 1 / (self.num_batches_tracked.item() + 1)
         out = super().forward(x, **others)
-        if self.training:
+        if others.get("training", self.training):
             effect(np.add, self.num_batches_tracked, 1, self.num_batches_tracked)
         return out
 
@@ -107,9 +108,9 @@ class LayerNorm(Norm, of=F.layer_norm):
     """
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, **settings):
-        shape = as_shape(normalized_shape)
-        self.hold(normalized_shape=shape, eps=eps, elementwise_affine=elementwise_affine)
-        self.add_scale_and_shift(shape, elementwise_affine, settings, bias)
+        self.normalized_shape, self.eps = as_shape(normalized_shape), eps
+        self.elementwise_affine = elementwise_affine
+        self.add_scale_and_shift(self.normalized_shape, elementwise_affine, settings, bias)
 
 
 class RMSNorm(Norm, of=F.rms_norm):
@@ -120,9 +121,9 @@ class RMSNorm(Norm, of=F.rms_norm):
     """
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, **settings):
-        shape = as_shape(normalized_shape)
-        self.hold(normalized_shape=shape, eps=eps, elementwise_affine=elementwise_affine)
-        self.add_scale_and_shift(shape, elementwise_affine, settings, bias=False)
+        self.normalized_shape, self.eps = as_shape(normalized_shape), eps
+        self.elementwise_affine = elementwise_affine
+        self.add_scale_and_shift(self.normalized_shape, elementwise_affine, settings, bias=False)
 
 
 class GroupNorm(Norm, of=F.group_norm):
@@ -135,7 +136,7 @@ class GroupNorm(Norm, of=F.group_norm):
     def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
         check_divides("num_groups", num_groups, num_channels=num_channels)
-        self.hold(eps=eps, affine=affine)
+        self.eps, self.affine = eps, affine
         self.add_scale_and_shift((num_channels,), affine, settings)
 
 
@@ -149,7 +150,7 @@ class InstanceNorm1d(FeatureNorm, of=F.instance_norm):
     layouts = ("(N, C, L)",)
 
     def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings):
-        self.hold(num_features=num_features, eps=eps, affine=affine)
+        self.num_features, self.eps, self.affine = num_features, eps, affine
         self.add_scale_and_shift((num_features,), affine, settings)
 
 

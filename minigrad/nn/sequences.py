@@ -156,9 +156,9 @@ class Recurrent(Gated):
         for p in dropout, recurrent_dropout, weight_dropout:
             check_settings(p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        self.hold(bias=bias, batch_first=batch_first, bidirectional=bidirectional, dropout=dropout)
-        self.hold(variational=variational, recurrent_dropout=recurrent_dropout)
-        self.weight_dropout = weight_dropout
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.variational, self.weight_dropout = variational, weight_dropout
         if dropout and num_layers == 1:
             one = f"{type(self).__name__}: dropout={dropout} acts between layers, and there is one."
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
@@ -349,7 +349,7 @@ class MultiheadAttention(Layer):
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, **given)
         self.widths = embed_dim, *(given.get(name, embed_dim) for name in ("kdim", "vdim"))
         check_divides("num_heads", num_heads, embed_dim=embed_dim)
-        self.hold(dropout=dropout, bias=bias, batch_first=batch_first)
+        self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
         self.weight_dropout = weight_dropout
         shapes = [None, *((embed_dim, n) for n in self.widths)]
         if len({*self.widths}) == 1:

@@ -25,6 +25,7 @@ from minigrad.drawing import render as module
 from minigrad.drawing.api import OPTIONS, read
 from minigrad.drawing.dot import LOOKS, STYLES, node_line
 from minigrad.drawing.labels import LONGEST, Numbers
+from minigrad.drawing.node import Node
 from minigrad.drawing.render import renderers
 from minigrad.engine import Tensor, grad
 from minigrad.noise import Noise, frozen_noise, manual_seed, stream
@@ -1538,3 +1539,16 @@ def test_a_mask_of_minus_infinity_is_no_trouble():
     assert "nan/inf: add" in mg.to_text(np.sum(scores + mask)).splitlines()[0]
     nodes, _ = describe(loss)
     assert {r.role for n in nodes for r in n.rows if r.text == "3 nan/inf"} == {"value"}
+
+
+def test_the_work_for_the_edges_of_a_wide_op_grows_with_its_operands(monkeypatch):
+    read = []
+    label = Node.label.fget
+    monkeypatch.setattr(Node, "label", property(lambda self: read.append(self) or label(self)))
+
+    def reads(n):
+        read.clear()
+        describe(np.stack([mg.Tensor([1.0], requires_grad=True) * i for i in range(n)]))
+        return len(read)
+
+    assert reads(80) < 2.5 * reads(40)
