@@ -696,21 +696,13 @@ BUGS = [
     ),
     Bug(
         "evaluation mode ignored",
-        text(
-            nn.Stochastic.forward,
-            "getattr(self, name)",
-            "getattr(self, name) or name == 'training'",
-        ),
+        text(nn.Stochastic.forward, "self.training", "True"),
         evaluation,
         "pytorch#26338",
     ),
     Bug(
         "never on",
-        text(
-            nn.Stochastic.forward,
-            "getattr(self, name)",
-            "getattr(self, name) if name != 'training' else False",
-        ),
+        text(nn.Stochastic.forward, "self.training", "False"),
         law,
         "vision_transformer#19",
     ),

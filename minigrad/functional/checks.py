@@ -1,7 +1,7 @@
 """Checks of arguments, with the same words in all functions and layers.
 
-A `composition` puts its name before the message of an error, a module the name of its class before
-the message of an error of its constructor.
+A `composition` puts its name before the message of an error. `Layer.checked` puts the name of the
+layer there.
 """
 
 import numbers
@@ -121,10 +121,10 @@ def check_fits(what, shape, needed):
         raise ValueError(f"{what} of shape {shape} does not broadcast to {needed}.")
 
 
-def check_axes(x, *layouts, channels=None, what="x"):
+def check_axes(x, *layouts, channels=None):
     """Raises ValueError unless x has the axes of a layout, such as "(N, C, L)", and C channels."""
     shape, ranks = np.shape(x), [layout.count(",") + 1 for layout in layouts]
     if len(shape) not in ranks or channels not in (None, shape[1]):
         needed = " or ".join(layouts) + (f" with C = {channels}" if channels else "")
         remedy = " For one sample write x[None]." if len(shape) == min(ranks) - 1 else ""
-        raise ValueError(f"{what} must be {needed}, got shape {shape}.{remedy}")
+        raise ValueError(f"x must be {needed}, got shape {shape}.{remedy}")

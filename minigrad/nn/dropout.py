@@ -1,6 +1,7 @@
 """Layers that draw noise: the dropout family, and blocks that use it."""
 
 from copy import copy
+from inspect import getdoc, signature
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..noise import Uniform, sampling_mode
 from ..registry import composition
 from ..types import Operand, Rng
 from .layers import Function, layer_of
-from .module import Module
+from .module import Layer, Module
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "DropPath", "DropConnect", "AlphaDropout"]
 __all__ += ["GaussianDropout", "GaussianNoise", "RReLU", "Residual", "Stochastic"]
@@ -32,15 +33,28 @@ class Stochastic(Function):
         """Each subclass that `_layer_of` makes has a constructor of its own."""
 
     def hold(self, **settings):
-        """Makes attributes of the settings. Raises ValueError or TypeError for wrong settings."""
-        check_settings(**settings)
+        """Takes over the settings. Raises ValueError or TypeError for wrong settings."""
+        self.checked(check_settings, **settings)
         super().hold(**settings)
+
+    def forward(self, x: Operand) -> Tensor:
+        """The function of x; it draws noise in training, and inside `sampling()`."""
+        return self.function(x, training=self.training, **self.held())
 
 
 def _layer_of(function, name) -> type[Stochastic]:
-    """The layer of a function of the dropout family. By position it takes p, by default 0.5."""
-    note = "`training` is its mode, and each call draws new noise."
-    return layer_of(function, name, first=("p", "std"), base=Stochastic, note=note, p=0.5)
+    """The Stochastic layer of a function(x, p, training, rng, ...) of `functional`.
+
+    The constructor takes the settings of the function: p, by default 0.5, and keywords. The mode of
+    the layer gives `training`. The layer takes no mask and no noise: each call draws them.
+    """
+    _, first, *others = signature(function).parameters.values()
+    first = first.replace(default=0.5) if first.name == "p" else first
+    others = [s for s in others if s.name not in ("training", "mask", "noise")]
+    settings = [first, *(s.replace(kind=s.KEYWORD_ONLY) for s in others)]
+    mode = "`training` is its mode, and each call draws new noise"
+    doc = f"functional.{function.__name__} as a layer: {mode}.\n\n{getdoc(function)}"
+    return layer_of(function, name, settings, doc, Stochastic)
 
 
 Dropout = _layer_of(F.dropout, "Dropout")
@@ -52,7 +66,7 @@ GaussianDropout = _layer_of(F.gaussian_dropout, "GaussianDropout")
 GaussianNoise = _layer_of(F.gaussian_noise, "GaussianNoise")
 
 
-class DropConnect(Stochastic, of=F.drop_connect):
+class DropConnect(_layer_of(F.drop_connect, "DropConnect")):
     """A module, such as Linear, whose `weight` loses entries in training.
 
     For p, rng and scaling see `functional.drop_connect`. The penalty of the module acts on the
@@ -60,7 +74,7 @@ class DropConnect(Stochastic, of=F.drop_connect):
     """
 
     def __init__(self, module: Module, p=0.5, *, rng: Rng = None, scaling="inverted"):
-        self.hold(p=p, rng=rng, scaling=scaling)
+        super().__init__(p, rng=rng, scaling=scaling)
         self.module = module
 
     def forward(self, *args, **kwargs) -> Tensor:
@@ -74,14 +88,14 @@ class DropConnect(Stochastic, of=F.drop_connect):
 
 
 @composition(kind="random")
-def rrelu(x, lower, upper, training):
+def rrelu(x, lower, upper, draws):
     """x where x > 0, else x times a slope: a drawn slope, or the mean of the law."""
-    law, draws = Uniform(lower, upper), training or sampling_mode.get()
+    law = Uniform(lower, upper)
     slope = noise_for(x, law) if draws else (lower + upper) / 2
     return np.where(np.greater(x, 0), x, slope * x)
 
 
-class RReLU(Function, of=rrelu):
+class RReLU(Layer):
     """relu with random slopes: x where x > 0, else x times a slope. Each entry has its own slope.
 
     In training, and inside `sampling()`, each slope is uniform between `lower` and `upper`. In
@@ -91,6 +105,10 @@ class RReLU(Function, of=rrelu):
 
     def __init__(self, lower=1 / 8, upper=1 / 3):
         self.lower, self.upper = lower, upper
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (any shape), with each negative entry times its slope."""
+        return rrelu(x, self.lower, self.upper, self.training or sampling_mode.get())
 
 
 class Residual(Module):

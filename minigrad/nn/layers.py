@@ -2,24 +2,20 @@
 
 import math
 from collections.abc import Callable
-from inspect import Parameter as Argument
-from inspect import Signature, getdoc, signature
+from inspect import Parameter, Signature, getdoc, signature
 from typing import TYPE_CHECKING, Any, Concatenate, Generic
 
 import numpy as np
 
-from .. import array
 from .. import functional as F
 from ..engine import Tensor
-from ..functional.checks import check_divides, each, require_whole
+from ..functional.checks import check_divides, each
 from ..functional.windows import Window
-from ..noise import stream
 from ..registry import OTHER_NAMES
 from ..types import Ints, Operand, P
-from .initialisers import fan_in_uniform
-from .module import Module, Parameter
+from .module import Layer, Module
 
-__all__ = ["Layer", "Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
+__all__ = ["Linear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Flatten"]
 __all__ += ["ReLU", "Sigmoid", "Tanh", "Softplus", "SiLU", "SELU", "GELU", "ELU", "LeakyReLU"]
 __all__ += ["Mish", "ReLU6", "Hardtanh", "Hardsigmoid", "Hardswish", "Softsign"]
 __all__ += ["LogSigmoid", "GLU", "PReLU", "Identity", "CELU", "Softmin", "Threshold"]
@@ -31,126 +27,23 @@ __all__ += ["CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSEL
 __all__ += ["HuberLoss", "SmoothL1Loss", "KLDivLoss", "TripletMarginLoss"]
 
 
-# The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
-SETTINGS = dict.fromkeys(("penalty", "bias_penalty", "rng", "dtype"))
-SETTINGS |= {"init": fan_in_uniform, "bias_init": fan_in_uniform}
-
-
-class Layer(Module):
-    """The base of this package's layers. Its repr is the call that makes the layer.
-
-    A layer with parameters takes these settings, all keywords:
-
-    penalty       a penalty of the weights, such as L2(1e-3); add model.penalty() to the loss
-    bias_penalty  a penalty of the biases
-    init          the initialiser of the weights: a function of `nn`, or your own function
-    bias_init     the initialiser of the biases
-    rng           the np.random.Generator of the initialisers; by default minigrad's own
-    dtype         the dtype of the parameters; by default the default dtype
-
-    A new layer is one class: its __init__(..., **settings) calls `add_parameters`, and its
-    `forward` uses the parameters.
-
-    Raises TypeError for unknown settings, a penalty that is no Penalty and an rng that is no
-    Generator; ValueError for a penalty of a weight or bias that the layer does not have, and for an
-    initialiser that returns another shape.
-    """
-
-    def add_parameters(self, fans, weights, biases, settings):
-        """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
-
-        fans      (fan_in, fan_out) for the initialisers; None: from the shape of each weight, whose
-                  first axis counts the units
-        settings  {name: value}, as the constructor got them. A layer with its own defaults passes
-                  them first: {"init": ones} | settings
-        """
-        if unknown := settings.keys() - SETTINGS.keys():
-            kind = type(self).__name__
-            raise TypeError(f"{kind} has no setting {sorted(unknown)}; see nn.Layer for all.")
-        settings = SETTINGS | settings
-        dtype = settings["dtype"] or array.default_dtype
-        rng = stream("init") if settings["rng"] is None else settings["rng"]
-        if not isinstance(rng, np.random.Generator):
-            remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
-            raise TypeError(f"rng is {rng!r}; {remedy}.")
-        by_shape = fans is None
-        for name in [name for name, shape in (weights | biases).items() if shape is None]:
-            setattr(self, name, None)
-        for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
-            penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
-            shapes = {name: shape for name, shape in shapes.items() if shape is not None}
-            if penalty is not None and not shapes:
-                raise ValueError(f"{prefix}penalty={penalty}, but there is no {what}.")
-            setattr(self, f"{what}_penalty", penalty)
-            for name, shape in shapes.items():
-                if what == "weight" and by_shape:
-                    fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-                value = Parameter(init(rng, shape, *fans), dtype=dtype)
-                if value.shape != tuple(shape):
-                    wrong = f"{prefix}init gave {name} the shape {value.shape}"
-                    raise ValueError(f"{wrong}, but it needs {tuple(shape)}.")
-                setattr(self, name, value)
-
-    def hold(self, **settings):
-        """Makes attributes of the settings. A subclass may check them first."""
-        vars(self).update(settings)
-
-    def hold_sizes(self, **sizes):
-        """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
-        for name, size in sizes.items():
-            require_whole(name, size, 1)
-            setattr(self, name, size)
-
-    def extra_repr(self):
-        """The constructor's arguments that differ from their defaults. p is always there."""
-        own = vars(self) | {"penalty": self.weight_penalty}
-        shown = []
-        for name, usual in _arguments(type(self)).items():
-            value = own.get(name)
-            if isinstance(usual, bool):  # the argument `bias` is a bool, the attribute a Parameter
-                value = bool(value) if np.isscalar(value) else value is not None
-            is_data = isinstance(value, (Module, Tensor, np.ndarray))
-            if name in own and not is_data and (name == "p" or value != usual):
-                shown.append(f"{name}={value}")
-        return ", ".join(shown)
-
-
-def _arguments(kind):
-    """{name: default} of the arguments of a class's constructor, then of the classes above it."""
-    arguments = {}
-    for above in kind.__mro__:
-        for parameter in signature(above.__init__).parameters.values():
-            arguments.setdefault(parameter.name, parameter.default)
-    return arguments | {"penalty": None, "bias_penalty": None}
-
-
 class Function(Layer):
-    """A function as a layer.
-
-    The inputs of a call are the first arguments of the function. The other arguments are the
-    `settings`. The layer has an attribute for each setting, with the name of the setting: a layer
-    of F.conv2d has `weight` and `bias`, a layer of F.dropout has `p` and `training`.
-
-    of      the function of a subclass: class Embedding(Function, of=F.embedding)
-    inputs  how many inputs the function has
-    """
+    """A function(x, ...) as a layer. The layer holds the arguments other than x: its `settings`."""
 
     settings = ()  # the names
 
-    def __init_subclass__(cls, of=None, inputs=1, **others):
-        super().__init_subclass__(**others)
-        if of is not None:
-            cls.function, names = staticmethod(of), [*signature(of).parameters]
-            cls.settings = [name for name in names[inputs:] if name not in DRAWN]
+    def hold(self, **settings):
+        """Takes over the settings, at construction. A subclass may check them first."""
+        vars(self).update(settings)
 
-    def forward(self, *inputs: Any, **others: Any) -> Tensor:
-        """The function of the inputs. `others` replace settings of the layer in this call."""
-        for name in self.settings:
-            others.setdefault(name, getattr(self, name))
-        return self.function(*inputs, **others)
+    def held(self):
+        """{name: value} of the settings."""
+        return {name: getattr(self, name) for name in self.settings}
 
+    def forward(self, *inputs: Operand) -> Tensor:
+        """The function of the inputs, with the settings of the layer."""
+        return self.function(*inputs, **self.held())
 
-DRAWN = "mask", "noise"  # the arguments of a function that its layer draws anew in each call
 
 if TYPE_CHECKING:
 
@@ -160,39 +53,32 @@ if TYPE_CHECKING:
         def __init__(self, *args: P.args, **kwargs: P.kwargs): ...
 
 
-def layer_of(function, name, inputs=1, first=None, base=Function, note="", **defaults):
-    """The layer of a function. Its constructor takes the settings of the function.
+def layer_of(function, name, settings, doc=None, base=Function):
+    """A subclass of `base` for a function. Its constructor takes `settings`, inspect.Parameters.
 
-    inputs    how many of the first arguments of the function are inputs of a call
-    first     the settings that may be given by position: they come first. Default: all settings
-    base      Function or a subclass
-    note      the last sentence of the docstring
-    defaults  the default values of settings, in place of the defaults of the function
+    A call of the layer takes all other arguments of the function: its inputs.
     """
-    arguments = [*signature(function).parameters.values()]
-    settings = [s for s in arguments[inputs:] if s.name not in ("training", *DRAWN)]
-    settings = [s.replace(default=defaults.get(s.name, s.default)) for s in settings]
-    if first is not None:
-        kinds = Argument.KEYWORD_ONLY, Argument.POSITIONAL_OR_KEYWORD
-        settings = [s.replace(kind=kinds[s.name in first]) for s in settings]
-        settings.sort(key=lambda s: s.kind)
-    expected = Signature([Argument("self", Argument.POSITIONAL_ONLY), *settings])
+    names = [s.name for s in settings]
+    inputs = ", ".join(n for n in signature(function).parameters if n not in names)
+    doc = doc or f"{getdoc(function)}\n\nAs a module: {name}({', '.join(names)})({inputs})."
+    expected = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *settings])
 
     def init(self, *values, **keywords):
         keywords.pop("inplace", None)  # in PyTorch it saves memory and changes no number
         for own, theirs in OTHER_NAMES.items():
             if theirs in keywords and own in expected.parameters:
                 keywords[own] = keywords.pop(theirs)
-        bound = expected.bind(self, *values, **keywords)
+        try:
+            bound = expected.bind(self, *values, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}.") from None
         bound.apply_defaults()
-        self.hold(**{s.name: bound.arguments[s.name] for s in settings})
+        self.hold(**{name: bound.arguments[name] for name in names})
 
     init.__signature__ = expected
-    call = f"{name}({', '.join(s.name for s in settings)})"
-    call += f"({', '.join(a.name for a in arguments[:inputs])})"
-    members = {"__init__": init, "__module__": base.__module__}
-    members["__doc__"] = f"{getdoc(function)}\n\nAs a module: {call}. {note}".rstrip()
-    return type(name, (base,), members, of=function, inputs=inputs)
+    members = {"__init__": init, "__doc__": doc, "__module__": base.__module__}
+    members |= {"function": staticmethod(function), "settings": names}
+    return type(name, (base,), members)
 
 
 class Linear(Layer):
@@ -209,11 +95,11 @@ class Linear(Layer):
         self.add_parameters(None, {"weight": (out_features, in_features)}, biases, settings)
 
     def forward(self, x: Operand) -> Tensor:
-        """x (..., in_features) gives (..., out_features)."""
+        """x @ weight.T + bias: x (..., in_features) gives (..., out_features)."""
         return F.linear(x, self.weight, self.bias)
 
 
-class Conv1d(Function, of=F.conv1d):
+class Conv1d(Function):
     """The convolution `functional.conv1d`, which explains stride, padding, dilation and groups.
 
     x (N, in_channels, L), weight (out_channels, in_channels / groups, kernel_size), bias
@@ -224,8 +110,10 @@ class Conv1d(Function, of=F.conv1d):
     channels, and for another padding_mode.
     """
 
-    axes, transposed = 1, False
+    axes, function, transposed = 1, staticmethod(F.conv1d), False
+    settings = "stride", "padding", "dilation", "groups"
     paddings = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    padding_mode = "zeros"
 
     def __init__(
         self,
@@ -241,29 +129,30 @@ class Conv1d(Function, of=F.conv1d):
         **settings: Any,
     ):
         if padding_mode not in self.paddings:
-            raise ValueError(f"padding_mode is one of {', '.join(self.paddings)}.")
+            modes = ", ".join(self.paddings)
+            raise ValueError(f"{type(self).__name__}: padding_mode is one of {modes}.")
+        self.padding_mode = padding_mode
+        self.hold(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
         channels = {"in_channels": in_channels, "out_channels": out_channels}
         self.hold_sizes(**channels, groups=groups)
-        check_divides("groups", groups, **channels)
-        self.hold(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-        self.padding_mode = padding_mode
-        size = each("kernel_size", kernel_size, self.axes, 1)
+        self.checked(check_divides, "groups", groups, **channels)
+        size = self.checked(each, "kernel_size", kernel_size, self.axes, 1)
         first, second = channels.values() if self.transposed else (out_channels, in_channels)
+        weights = {"weight": (first, second // groups, *size)}
         biases = {"bias": (out_channels,) if bias else None}
-        self.add_parameters(None, {"weight": (first, second // groups, *size)}, biases, settings)
+        self.add_parameters(None, weights, biases, settings)
 
-    def forward(self, x: Operand, **others: Any) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         """The convolution of x (N, in_channels, *space): (N, out_channels, *windows)."""
-        if self.padding_mode == "zeros":
-            return super().forward(x, **others)
-        given = {name: getattr(self, name) for name in self.settings} | others
-        sizes = given["weight"].shape[2:], *(given[n] for n in ("stride", "padding", "dilation"))
-        widths = [(0, 0), (0, 0), *Window(self.axes, *sizes).padding]
-        filled = np.pad(x, widths, self.paddings[self.padding_mode])
-        return super().forward(filled, **given | {"padding": 0})
+        settings = self.held()
+        if self.padding_mode != "zeros":
+            sizes = self.weight.shape[2:], self.stride, self.padding, self.dilation
+            widths = [(0, 0), (0, 0), *Window(self.axes, *sizes).padding]
+            x, settings["padding"] = np.pad(x, widths, self.paddings[self.padding_mode]), 0
+        return self.function(x, self.weight, self.bias, **settings)
 
 
-class Conv2d(Conv1d, of=F.conv2d):
+class Conv2d(Conv1d):
     """The convolution `functional.conv2d` of x (N, in_channels, H, W).
 
     Arguments and errors as for Conv1d. weight (out_channels, in_channels / groups, KH, KW), bias
@@ -271,17 +160,19 @@ class Conv2d(Conv1d, of=F.conv2d):
     horizontal).
     """
 
-    axes = 2
+    axes, function = 2, staticmethod(F.conv2d)
 
 
-class ConvTranspose1d(Conv1d, of=F.conv_transpose1d):
+class ConvTranspose1d(Conv1d):
     """The transposed convolution `functional.conv_transpose1d`, which explains its arguments.
 
     x (N, in_channels, L), weight (in_channels, out_channels / groups, kernel_size), bias
     (out_channels,). Settings and errors as for Conv1d.
     """
 
-    transposed, paddings = True, {"zeros": "constant"}
+    axes, function, transposed = 1, staticmethod(F.conv_transpose1d), True
+    settings = "stride", "padding", "output_padding", "groups", "dilation"
+    paddings = {"zeros": "constant"}
 
     def __init__(
         self,
@@ -297,14 +188,14 @@ class ConvTranspose1d(Conv1d, of=F.conv_transpose1d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, **others)
 
 
-class ConvTranspose2d(ConvTranspose1d, of=F.conv_transpose2d):
+class ConvTranspose2d(ConvTranspose1d):
     """The transposed convolution `functional.conv_transpose2d` of x (N, in_channels, H, W).
 
     weight (in_channels, out_channels / groups, KH, KW), bias (out_channels,). Sizes are a number,
     or a pair (vertical, horizontal). Settings and errors as for Conv1d.
     """
 
-    axes = 2
+    axes, function = 2, staticmethod(F.conv_transpose2d)
 
 
 class Flatten(Module):
@@ -327,7 +218,7 @@ class Identity(Module):
         return x
 
 
-class PReLU(Function, of=F.prelu):
+class PReLU(Layer):
     """`functional.prelu`: x where x > 0, else weight * x, with a weight that is learned.
 
     num_parameters  1, or the number of channels of x (N, C, ...): the length of the weight
@@ -344,14 +235,27 @@ class PReLU(Function, of=F.prelu):
         """False: a penalty would only bring the slope to 0, as in relu (He et al. 2015)."""
         return False
 
+    def forward(self, x: Operand) -> Tensor:
+        """x where x > 0, else weight * x, of the shape of x."""
+        return F.prelu(x, self.weight)
+
 
 def _layer_of(function: Callable[Concatenate[Any, P], Any], name) -> "type[Made[P]]":
-    return layer_of(function, name)
+    """The Function layer of a function of one input."""
+    _, *settings = signature(function).parameters.values()
+    return layer_of(function, name, settings)
 
 
 def _loss_of(function, name, inputs=2) -> "type[Made[...]]":
-    """The layer of a loss. PyTorch's users give some of its settings by position."""
-    return layer_of(function, name, inputs, first=("weight", "margin", "dim"))
+    """The Function layer of a loss with this number of inputs.
+
+    The settings that PyTorch's users give by position come first. All other settings are keywords.
+    """
+    settings = list(signature(function).parameters.values())[inputs:]
+    first = [s for s in settings if s.name in ("weight", "margin", "dim")]
+    others = [s.replace(kind=s.KEYWORD_ONLY) for s in settings if s not in first]
+    first = [s.replace(kind=s.POSITIONAL_OR_KEYWORD) for s in first]
+    return layer_of(function, name, first + others)
 
 
 ReLU = _layer_of(F.relu, "ReLU")

@@ -1,5 +1,6 @@
 """Modules: functions with parameters. Names, arguments and state_dict keys are PyTorch's."""
 
+import math
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,17 +14,20 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from .. import later
+from .. import array, later
 from ..array import data_of, entries_of
 from ..changes import mark_changed
 from ..engine import Tensor, constant
 from ..errors import WRONG_CALL, named
+from ..functional.checks import require_whole
 from ..modes import is_running, scope
+from ..noise import stream
 from ..state import require_same
 from ..types import DType, Operand, P
+from .initialisers import fan_in_uniform
 from .penalties import require_penalty
 
-__all__ = ["Module", "Parameter", "Sequential"]
+__all__ = ["Layer", "Module", "Parameter", "Sequential"]
 __all__ += ["ModuleDict", "ModuleList", "ParameterList"]
 
 _get_scope, _set_scope = scope.get, scope.set
@@ -87,12 +91,7 @@ def _join(prefix, name):
 
 
 class ModuleClass(ABCMeta):
-    """The class of Module and its subclasses.
-
-    It tells a module when its __init__ has ended, and puts the name of the class before the message
-    of an error of the __init__. An error that holds more than its class and a message, such as a
-    UnicodeDecodeError, does not change.
-    """
+    """The class of Module and its subclasses: tells a module when its __init__ has ended."""
 
     __instancecheck__ = type.__instancecheck__  # faster than ABCMeta's check
 
@@ -102,12 +101,7 @@ class ModuleClass(ABCMeta):
         return signature(cls.__init__.__get__(cls)) if makes else Signature()
 
     def __call__(cls, *args, **kwargs):
-        try:
-            module = super().__call__(*args, **kwargs)
-        except WRONG_CALL as error:
-            if type(error) in WRONG_CALL and len(error.args) == 1:
-                raise named(error, cls.__name__)  # noqa: B904 (it has its cause)
-            raise
+        module = super().__call__(*args, **kwargs)
         module._take_over()
         return module
 
@@ -407,6 +401,98 @@ class Module(metaclass=ModuleClass):
 
 METHODS = {name for name, value in vars(Module).items() if callable(value)}
 
+# The settings that every layer with parameters takes as keywords, with their defaults: see Layer.
+SETTINGS = dict.fromkeys(("penalty", "bias_penalty", "rng", "dtype"))
+SETTINGS |= {"init": fan_in_uniform, "bias_init": fan_in_uniform}
+
+
+class Layer(Module):
+    """The base of this package's layers. Its repr is the call that makes the layer.
+
+    A layer with parameters takes these settings, all keywords:
+
+    penalty       a penalty of the weights, such as L2(1e-3); add model.penalty() to the loss
+    bias_penalty  a penalty of the biases
+    init          the initialiser of the weights: a function of `nn`, or your own function
+    bias_init     the initialiser of the biases
+    rng           the np.random.Generator of the initialisers; by default minigrad's own
+    dtype         the dtype of the parameters; by default the default dtype
+
+    A new layer is one class: its __init__(..., **settings) calls `add_parameters`, and its
+    `forward` uses the parameters.
+
+    Raises TypeError for unknown settings, a penalty that is no Penalty and an rng that is no
+    Generator; ValueError for a penalty of a weight or bias that the layer does not have, and for an
+    initialiser that returns another shape.
+    """
+
+    def add_parameters(self, fans, weights, biases, settings):
+        """Makes the weights and biases, {name: shape}. A shape of None gives an attribute None.
+
+        fans      (fan_in, fan_out) for the initialisers; None: from the shape of each weight, whose
+                  first axis counts the units
+        settings  {name: value}, as the constructor got them. A layer with its own defaults passes
+                  them first: {"init": ones} | settings
+        """
+        kind = type(self).__name__
+        if unknown := settings.keys() - SETTINGS.keys():
+            raise TypeError(f"{kind} has no setting {sorted(unknown)}; see nn.Layer for all.")
+        settings = SETTINGS | settings
+        dtype = settings["dtype"] or array.default_dtype
+        rng = stream("init") if settings["rng"] is None else settings["rng"]
+        if not isinstance(rng, np.random.Generator):
+            remedy = "pass a np.random.Generator, such as np.random.default_rng(0)"
+            raise TypeError(f"{kind}: rng is {rng!r}; {remedy}.")
+        by_shape = fans is None
+        for what, prefix, shapes in ("weight", "", weights), ("bias", "bias_", biases):
+            penalty, init = settings[f"{prefix}penalty"], settings[f"{prefix}init"]
+            if penalty is not None and all(shape is None for shape in shapes.values()):
+                raise ValueError(f"{kind}: {prefix}penalty={penalty}, but there is no {what}.")
+            setattr(self, f"{what}_penalty", penalty)
+            for name, shape in shapes.items():
+                if shape is not None and what == "weight" and by_shape:
+                    fans = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+                value = None if shape is None else Parameter(init(rng, shape, *fans), dtype=dtype)
+                if shape is not None and value.shape != tuple(shape):
+                    wrong = f"{prefix}init gave {name} the shape {value.shape}"
+                    raise ValueError(f"{kind}: {wrong}, but it needs {tuple(shape)}.")
+                setattr(self, name, value)
+
+    def checked(self, check, *args, **kwargs):
+        """Returns check(...). The name of the layer is put before the message of an error."""
+        try:
+            return check(*args, **kwargs)
+        except WRONG_CALL as error:
+            raise named(error, type(self).__name__) from None
+
+    def hold_sizes(self, **sizes):
+        """Makes attributes of the sizes. Raises ValueError unless they are whole numbers >= 1."""
+        for name, size in sizes.items():
+            require_whole(f"{type(self).__name__}: {name}", size, 1)
+            setattr(self, name, size)
+
+    def extra_repr(self):
+        """The constructor's arguments that differ from their defaults. p is always there."""
+        own = vars(self) | {"penalty": self.weight_penalty, "bias_penalty": self.bias_penalty}
+        shown = []
+        for name, usual in _arguments(type(self)).items():
+            value = own.get(name)
+            if isinstance(usual, bool):  # the argument `bias` is a bool, the attribute a Parameter
+                value = bool(value) if np.isscalar(value) else value is not None
+            is_data = isinstance(value, (Module, Tensor, np.ndarray))
+            if name in own and not is_data and (name == "p" or value != usual):
+                shown.append(f"{name}={value}")
+        return ", ".join(shown)
+
+
+def _arguments(kind):
+    """{name: default} of the arguments of a class's constructor, then of the classes above it."""
+    arguments = {}
+    for above in kind.__mro__:
+        for parameter in signature(above.__init__).parameters.values():
+            arguments.setdefault(parameter.name, parameter.default)
+    return arguments | {"penalty": None, "bias_penalty": None}
+
 
 class Container(Module):
     """The base of ModuleList and ModuleDict: a list or dict of modules and parameters, `entries`.
@@ -467,8 +553,8 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Any:
         """x, through the first module, then the second one, and so on."""
-        for part in self:
-            x = part(x)
+        for name in self._order:
+            x = vars(self)[name](x)
         return x
 
     def append(self, module) -> "Self":
@@ -501,4 +587,4 @@ class Sequential(Module):
         return vars(self)[self._order[i]]
 
     def __iter__(self) -> Iterator[Any]:
-        return map(vars(self).__getitem__, self._order)
+        return (vars(self)[name] for name in self._order)

@@ -12,13 +12,13 @@ from ..functional.norms import as_shape
 from ..noise import effect
 from ..types import Operand
 from .initialisers import ones, zeros
-from .layers import Function
+from .module import Layer
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d"]
 __all__ += ["InstanceNorm2d"]
 
 
-class Norm(Function):
+class Norm(Layer):
     """The base of the norms: a `weight` that begins as 1 and a `bias` that begins as 0, or None.
 
     eps       is added to the variance, a number >= 0
@@ -27,12 +27,12 @@ class Norm(Function):
     Raises ValueError for sizes that are not whole numbers >= 1.
     """
 
-    def add_scale_and_shift(self, shape, affine, settings, bias=True):
-        """Makes weight and bias of this shape, or None."""
+    def __init__(self, shape, eps, affine, settings, biased=True):
         for size in shape:
-            require_whole("each size", size, 1)
+            require_whole(f"{type(self).__name__}: each size", size, 1)
+        self.eps = eps
         weights = {"weight": shape if affine else None}
-        biases = {"bias": shape if affine and bias else None}
+        biases = {"bias": shape if affine and biased else None}
         settings = {"init": ones, "bias_init": zeros} | settings
         self.add_parameters((math.prod(shape),) * 2, weights, biases, settings)
 
@@ -41,20 +41,7 @@ class Norm(Function):
         return False
 
 
-class FeatureNorm(Norm):
-    """The base of BatchNorm and InstanceNorm. They check the axes of x.
-
-    layouts  the axes that x may have. C is `num_features`
-    """
-
-    def forward(self, x: Operand, **others) -> Tensor:
-        """x normalised, of the same shape."""
-        what = f"{type(self).__name__}: x"
-        check_axes(x, *self.layouts, channels=self.num_features, what=what)
-        return super().forward(x, **others)
-
-
-class BatchNorm1d(FeatureNorm, of=F.batch_norm):
+class BatchNorm1d(Norm):
     """Batch normalisation of x (N, C) or (N, C, L): see `functional.batch_norm`.
 
     num_features  C, the number of channels: the length of weight, bias and running statistics
@@ -71,22 +58,25 @@ class BatchNorm1d(FeatureNorm, of=F.batch_norm):
     layouts = "(N, C)", "(N, C, L)"
 
     def __init__(
-        self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True, **settings
+        self, num_features: int, eps=1e-5, momentum: float | None = 0.1, affine=True, **others
     ):
-        self.num_features, self.eps = num_features, eps
-        self.momentum, self.affine = momentum, affine
-        self.add_scale_and_shift((num_features,), affine, settings)
-        dtype = settings.get("dtype") or array.default_dtype
+        super().__init__((num_features,), eps, affine, others)
+        self.num_features, self.momentum, self.affine = num_features, momentum, affine
+        dtype = others.get("dtype") or array.default_dtype
         self.running_mean = np.zeros(num_features, dtype)
         self.running_var = np.ones(num_features, dtype)
         self.num_batches_tracked = np.array(0)
 
-    def forward(self, x: Operand, **others) -> Tensor:
+    def forward(self, x: Operand) -> Tensor:
         """x normalised, of the same shape; in training the statistics move."""
-        if others.setdefault("momentum", self.momentum) is None:
-            others["momentum"] = 1 / (self.num_batches_tracked.item() + 1)
-        out = super().forward(x, **others)
-        if others.get("training", self.training):
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1 / (self.num_batches_tracked.item() + 1)
+        running = self.running_mean, self.running_var
+        settings = {"training": self.training, "momentum": momentum, "eps": self.eps}
+        out = F.batch_norm(x, *running, self.weight, self.bias, **settings)
+        if self.training:
             effect(np.add, self.num_batches_tracked, 1, self.num_batches_tracked)
         return out
 
@@ -97,7 +87,7 @@ class BatchNorm2d(BatchNorm1d):
     layouts = ("(N, C, H, W)",)
 
 
-class LayerNorm(Norm, of=F.layer_norm):
+class LayerNorm(Norm):
     """Normalises each sample over its last axes: see `functional.layer_norm`.
 
     normalized_shape    a number or a tuple: the sizes of the last axes, and the shape of weight and
@@ -108,12 +98,16 @@ class LayerNorm(Norm, of=F.layer_norm):
     """
 
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True, **settings):
-        self.normalized_shape, self.eps = as_shape(normalized_shape), eps
+        self.normalized_shape = as_shape(normalized_shape)
         self.elementwise_affine = elementwise_affine
-        self.add_scale_and_shift(self.normalized_shape, elementwise_affine, settings, bias)
+        super().__init__(self.normalized_shape, eps, elementwise_affine, settings, bias)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., *normalized_shape) normalised, of the same shape."""
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
-class RMSNorm(Norm, of=F.rms_norm):
+class RMSNorm(Norm):
     """Divides each sample by its root of the mean square: see `functional.rms_norm`.
 
     eps is added to the mean square; None: see `functional.rms_norm`. Other arguments and errors as
@@ -121,12 +115,16 @@ class RMSNorm(Norm, of=F.rms_norm):
     """
 
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True, **settings):
-        self.normalized_shape, self.eps = as_shape(normalized_shape), eps
+        self.normalized_shape = as_shape(normalized_shape)
         self.elementwise_affine = elementwise_affine
-        self.add_scale_and_shift(self.normalized_shape, elementwise_affine, settings, bias=False)
+        super().__init__(self.normalized_shape, eps, elementwise_affine, settings, biased=False)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., *normalized_shape) over its root of the mean square, of the same shape."""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
-class GroupNorm(Norm, of=F.group_norm):
+class GroupNorm(Norm):
     """Normalises each group of channels of each sample of x (N, num_channels, ...).
 
     See `functional.group_norm`. affine=False: no weight and no bias. For eps and the settings see
@@ -135,12 +133,16 @@ class GroupNorm(Norm, of=F.group_norm):
 
     def __init__(self, num_groups: int, num_channels: int, eps=1e-5, affine=True, **settings):
         self.hold_sizes(num_groups=num_groups, num_channels=num_channels)
-        check_divides("num_groups", num_groups, num_channels=num_channels)
-        self.eps, self.affine = eps, affine
-        self.add_scale_and_shift((num_channels,), affine, settings)
+        self.checked(check_divides, "num_groups", num_groups, num_channels=num_channels)
+        self.affine = affine
+        super().__init__((num_channels,), eps, affine, settings)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (N, num_channels, ...) normalised, of the same shape."""
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
-class InstanceNorm1d(FeatureNorm, of=F.instance_norm):
+class InstanceNorm1d(Norm):
     """Normalises each channel of each sample of x (N, num_features, L).
 
     See `functional.instance_norm`. affine=True: with weight and bias. For eps and the settings see
@@ -150,8 +152,13 @@ class InstanceNorm1d(FeatureNorm, of=F.instance_norm):
     layouts = ("(N, C, L)",)
 
     def __init__(self, num_features: int, eps=1e-5, *, affine=False, **settings):
-        self.num_features, self.eps, self.affine = num_features, eps, affine
-        self.add_scale_and_shift((num_features,), affine, settings)
+        self.num_features, self.affine = num_features, affine
+        super().__init__((num_features,), eps, affine, settings)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (N, num_features, ...) normalised, of the same shape."""
+        self.checked(check_axes, x, *self.layouts, channels=self.num_features)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 class InstanceNorm2d(InstanceNorm1d):

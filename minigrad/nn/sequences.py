@@ -15,15 +15,15 @@ from ..registry import composition
 from ..types import Operand
 from .dropout import Dropout
 from .initialisers import glorot_uniform, normal, zeros
-from .layers import Function, Layer, Linear
-from .module import Module
+from .layers import Linear
+from .module import Layer, Module
 from .norms import LayerNorm
 
 __all__ = ["Embedding", "RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"]
 __all__ += ["MultiheadAttention", "TransformerEncoderLayer"]
 
 
-class Embedding(Function, of=F.embedding):
+class Embedding(Layer):
     """A row of weight (num_embeddings, embedding_dim) for each whole number in x (...).
 
     The result is (..., embedding_dim).
@@ -41,7 +41,11 @@ class Embedding(Function, of=F.embedding):
         shape = num_embeddings, embedding_dim
         self.add_parameters(shape, {"weight": shape}, {}, {"init": normal} | settings)
         if padding_idx is not None:
-            self.weight.data[padding_row(padding_idx, num_embeddings)] = 0
+            self.weight.data[self.checked(padding_row, padding_idx, num_embeddings)] = 0
+
+    def forward(self, x: Operand) -> Tensor:
+        """The rows of weight for the whole numbers x (...): (..., embedding_dim)."""
+        return F.embedding(x, self.weight, self.padding_idx)
 
 
 # ------------------------------------------------------------------------------ recurrent networks
@@ -154,14 +158,14 @@ class Recurrent(Gated):
         **settings,
     ):
         for p in dropout, recurrent_dropout, weight_dropout:
-            check_settings(p)
+            self.checked(check_settings, p)
         self.hold_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
-        self.variational, self.weight_dropout = variational, weight_dropout
         if dropout and num_layers == 1:
             one = f"{type(self).__name__}: dropout={dropout} acts between layers, and there is one."
             warnings.warn(f"{one} Put a Dropout after it.", stacklevel=3)
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.variational, self.weight_dropout = variational, weight_dropout
         self.directions = ("", "_reverse") if bidirectional else ("",)
         for layer, direction in product(range(num_layers), self.directions):
             columns = len(self.directions) * hidden_size if layer else input_size
@@ -175,9 +179,9 @@ class Recurrent(Gated):
         last = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
-                given = x, self.dropout, self.training
                 share = 0 if self.variational else ()
-                x = scoped(f"dropout_l{layer - 1}", F.dropout, *given, share=share)
+                name = f"dropout_l{layer - 1}"
+                x = scoped(name, F.dropout, x, self.dropout, self.training, share=share)
             runs = [self._run(f"l{layer}{d}", x, next(first)) for d in self.directions]
             outputs, states = zip(*runs)
             last += states
@@ -238,7 +242,8 @@ class LSTM(Recurrent):
     and errors: see Recurrent.
     """
 
-    gates, states, cell = 4, 2, staticmethod(lstm_cell)
+    gates, states = 4, 2
+    cell = staticmethod(lstm_cell)
 
 
 class GRU(Recurrent):
@@ -248,7 +253,8 @@ class GRU(Recurrent):
     errors: see Recurrent.
     """
 
-    gates, cell = 3, staticmethod(gru_cell)
+    gates = 3
+    cell = staticmethod(gru_cell)
 
 
 class Cell(Gated):
@@ -344,19 +350,19 @@ class MultiheadAttention(Layer):
         **settings,
     ):
         for p in dropout, weight_dropout:
-            check_settings(p)
+            self.checked(check_settings, p)
         given = {name: n for name, n in (("kdim", kdim), ("vdim", vdim)) if n is not None}
         self.hold_sizes(embed_dim=embed_dim, num_heads=num_heads, **given)
         self.widths = embed_dim, *(given.get(name, embed_dim) for name in ("kdim", "vdim"))
-        check_divides("num_heads", num_heads, embed_dim=embed_dim)
+        self.checked(check_divides, "num_heads", num_heads, embed_dim=embed_dim)
         self.dropout, self.bias, self.batch_first = dropout, bias, batch_first
         self.weight_dropout = weight_dropout
-        shapes = [None, *((embed_dim, n) for n in self.widths)]
+        weights = dict(zip(MATRICES, [None] + [(embed_dim, n) for n in self.widths]))
         if len({*self.widths}) == 1:
-            shapes = [(3 * embed_dim, embed_dim), None, None, None]
+            weights = dict.fromkeys(MATRICES) | {"in_proj_weight": (3 * embed_dim, embed_dim)}
         biases = {"in_proj_bias": (3 * embed_dim,) if bias else None}
         usual = {"init": glorot_uniform, "bias_init": zeros}
-        self.add_parameters(None, dict(zip(MATRICES, shapes)), biases, usual | settings)
+        self.add_parameters(None, weights, biases, usual | settings)
         shared = {n: v for n, v in settings.items() if n not in ("init", "bias_init")}
         self.out_proj = Linear(embed_dim, embed_dim, bias, bias_init=zeros, **shared)
 
@@ -416,10 +422,10 @@ class MultiheadAttention(Layer):
         for name, mask, shapes in given:
             if mask is None:
                 continue
-            what = f"MultiheadAttention: {name}"
-            mask = mask_values(what, mask, "True where a key is NOT attended to")
+            mask = self.checked(mask_values, name, mask, "True where a key is NOT attended to")
             if mask.shape not in shapes:
-                raise ValueError(f"{what} {mask.shape} must be {' or '.join(map(str, shapes))}.")
+                needed = " or ".join(map(str, shapes))
+                raise ValueError(f"MultiheadAttention: {name} {mask.shape} must be {needed}.")
             mask = np.where(mask, -np.inf, 0.0) if mask.dtype == bool else mask
             mask = np.reshape(mask, shapes[mask.shape])
             added = mask if added is None else added + mask

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import inspect
-import json
 import math
 import os
 import pathlib
@@ -1638,112 +1637,6 @@ def test_functions_are_in_the_repr_of_a_sequential():
 def test_more_settings_that_make_no_sense_are_named(make, error, told):
     with pytest.raises(error, match=told):
         make()
-
-
-def test_the_errors_of_constructors_name_each_class_on_the_way():
-    class Net(nn.Module):
-        def __init__(self, width):
-            self.layers = [nn.Linear(2, width)]
-
-    with pytest.raises(ValueError, match="^Net: Linear: out_features must be a whole number >= 1"):
-        Net(0)
-
-
-@pytest.mark.parametrize(
-    "fails, kind",
-    [
-        (lambda: b"\xff".decode(), UnicodeDecodeError),
-        (lambda: np.linalg.inv(np.zeros((2, 2))), np.linalg.LinAlgError),
-        (lambda: json.loads("{"), json.JSONDecodeError),
-        (lambda: {}["key"], KeyError),
-    ],
-)
-def test_an_error_of_another_class_leaves_a_constructor_unchanged(fails, kind):
-    class Net(nn.Module):
-        def __init__(self):
-            try:
-                fails()
-            except Exception as error:
-                self.raised.append(error)
-                raise
-
-        raised = []
-
-    with pytest.raises(kind) as caught:
-        Net()
-    assert caught.value is Net.raised[0]
-
-
-def test_an_error_with_several_arguments_keeps_them_in_a_constructor():
-    class Net(nn.Module):
-        def __init__(self):
-            raise ValueError("no file", 3)
-
-    with pytest.raises(ValueError) as caught:
-        Net()
-    assert caught.value.args == ("no file", 3)
-
-
-def test_layers_mix_with_classes_that_watch_their_subclasses():
-    told = []
-
-    class Watches:
-        def __init_subclass__(cls, tag=None, **others):
-            super().__init_subclass__(**others)
-            told.append((cls.__name__, tag))
-
-    class First(nn.ReLU, Watches, tag=1):
-        pass
-
-    class Second(Watches, nn.LayerNorm):
-        pass
-
-    assert told == [("First", 1), ("Second", None)]
-    assert np.array_equal(First()(np.array([-1.0, 2.0])), [0, 2])
-
-
-def test_a_weight_that_a_subclass_computes_keeps_its_place_among_the_parameters():
-    class Doubled(nn.Linear):
-        @property
-        def weight(self):
-            return 2 * self.half
-
-        @weight.setter
-        def weight(self, value):
-            self.half = value
-
-    assert [name for name, _ in Doubled(2, 3).named_parameters()] == ["half", "bias"]
-
-
-@pytest.mark.parametrize("given", [{"padding": 2}, {"dilation": 2}, {"padding": "same"}])
-def test_settings_of_a_call_reach_the_padding_of_a_convolution(given):
-    settings = {"padding": 1, "padding_mode": "circular"}
-    x = np.random.default_rng(0).standard_normal((1, 1, 7)).astype(np.float32)
-    layer, other = nn.Conv1d(1, 1, 3, **settings), nn.Conv1d(1, 1, 3, **settings | given)
-    other.load_state_dict(layer.state_dict())
-    assert np.array_equal(layer(x, **given).data, other(x).data)
-
-
-def test_a_call_may_replace_training_and_momentum_of_batch_norm():
-    x = np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)
-    layer = nn.BatchNorm1d(2)
-    layer(x, training=False)
-    assert layer.num_batches_tracked == 0 and np.all(layer.running_mean == 0)
-    layer.eval()(x, training=True, momentum=None)
-    assert layer.num_batches_tracked == 1
-    assert np.allclose(layer.running_mean, x.mean(0), rtol=1e-5, atol=1e-6)
-
-
-def test_a_call_may_replace_settings_of_a_layer_of_a_function():
-    x, layer = np.random.default_rng(0).standard_normal((2, 3)), nn.Softmax()
-    assert np.array_equal(layer(x, axis=0), F.softmax(x, 0))
-    assert np.array_equal(layer(x), F.softmax(x)) and repr(layer) == "Softmax()"
-    dropped = nn.Dropout(0.5)(x, mask=np.eye(2, 3))
-    assert np.array_equal(dropped, 2 * x * np.eye(2, 3))
-    conv = nn.Conv1d(1, 1, 3, padding=1, padding_mode="circular")
-    assert conv(x[None, :1], stride=2).shape == (1, 1, 2)
-    with pytest.raises(TypeError, match="softmax.* unexpected keyword argument 'wrong'"):
-        layer(x, wrong=1)
 
 
 @pytest.mark.parametrize("rank", [1, 2])

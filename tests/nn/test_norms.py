@@ -746,16 +746,3 @@ def test_batch_norm_of_float16_is_float16_in_both_modes(training):
     wide = x.astype(float)
     mean, var = (wide.mean(0), wide.var(0)) if training else (2, 1)
     close(out.data, (wide - mean) / np.sqrt(var + 1e-5), rtol=2e-3, atol=2e-3)
-
-
-def test_a_setting_of_a_norm_may_be_a_property_of_a_subclass():
-    class Halved(nn.BatchNorm1d):
-        @property
-        def momentum(self):
-            return self.half / 2
-
-        @momentum.setter
-        def momentum(self, value):
-            self.half = value
-
-    assert Halved(3, momentum=0.5).momentum == 0.25
