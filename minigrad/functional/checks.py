@@ -1,7 +1,7 @@
 """Checks of arguments, with the same words in all functions and layers.
 
-A `composition` puts its name before the message of an error, a module the name of its class before
-the message of an error of its constructor.
+A `composition` puts its name before the message of an error. If the constructor of a module raises
+an error, the module puts the name of its class before the message.
 """
 
 import numbers

@@ -123,6 +123,9 @@ def _arguments(kind):
     return arguments | {"penalty": None, "bias_penalty": None}
 
 
+DRAWN = "mask", "noise"  # the arguments of a function that its layer draws anew in each call
+
+
 class Function(Layer):
     """A function as a layer.
 
@@ -147,8 +150,6 @@ class Function(Layer):
             others.setdefault(name, getattr(self, name))
         return self.function(*inputs, **others)
 
-
-DRAWN = "mask", "noise"  # the arguments of a function that its layer draws anew in each call
 
 if TYPE_CHECKING:
 
@@ -343,6 +344,7 @@ class PReLU(Function, of=F.prelu):
 
 
 def _layer_of(function: Callable[Concatenate[Any, P], Any], name) -> "type[Made[P]]":
+    """The layer of a function of one input. Editors know its settings."""
     return layer_of(function, name)
 
 
