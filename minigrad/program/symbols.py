@@ -335,6 +335,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
     T = property(lambda self: self.transpose())
     __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
+    # x *= y makes a new array, as on Tensors: Python then runs x = x * y.
+    __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __ipow__ = lambda x, y: NotImplemented
+    __imod__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = __isub__
 
     def __repr__(self):
         return self.name
@@ -397,7 +400,9 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
-        if method == "at":  # it would change the array of the recorded run
+        # It would change an array of the recorded run. A forward may give out=: `run` compares its
+        # result. No such comparison follows a rule.
+        if method == "at" or (out and not page.is_in_op):
             refuse()
         value = getattr(ufunc, method)(*values(inputs), **keywords)
         if method != "__call__":
