@@ -400,9 +400,10 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
-        # It would change an array of the recorded run. A forward may give out=: `run` compares its
-        # result. No such comparison follows a rule.
-        if method == "at" or (out and not page.is_in_op):
+        # For an array x, `x += y` gives out=(x,) and takes the result. Another out= would change an
+        # array of the recorded run. In a forward it may: `run` compares the result.
+        is_filled = out and (out[0] is not inputs[0] or isinstance(out[0], Symbol))
+        if method == "at" or (is_filled and not page.is_in_op):
             refuse()
         value = getattr(ufunc, method)(*values(inputs), **keywords)
         if method != "__call__":

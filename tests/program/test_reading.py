@@ -304,12 +304,12 @@ def test_a_rule_that_fills_an_array_is_refused(own_registry):
         return total
 
     def fills_its_own(g, out, x):
-        total = g * 2
+        total = g * x
         np.multiply(total, x, out=total)
         return total
 
     def fills_a_view(g, out, x):
-        total = g * 2
+        total = g * x
         np.multiply(total[:1], x[:1], out=total[:1])
         return total
 
@@ -325,7 +325,8 @@ def test_a_rule_that_fills_an_array_is_refused(own_registry):
 
 def test_a_rule_may_use_the_operators_in_place(own_registry):
     def rule(g, out, x):
-        total = g * x
+        total = 1 * g  # an array: the loss is a sum
+        total *= x
         total *= 3
         total -= g * x
         return total
