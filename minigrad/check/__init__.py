@@ -15,7 +15,8 @@ cotangents correctly. So backward is compared with a plain walk back through the
 
 Read verdict.py first: it compares the rules of one node with its forward. numeric.py computes the
 derivative of a forward. rules.py has all checks of a node, graphs.py of a graph, functions.py of a
-function. diagnosis.py names the likely cause of an error.
+function. diagnosis.py names the likely cause of an error. proofs.py has the proofs of a sample,
+which the command runs.
 
 OK          the two sides agree
 FAIL        they do not; the likely cause follows

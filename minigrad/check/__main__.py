@@ -117,7 +117,10 @@ def _line_of(error):
 
 
 def prove_table(table):
-    """Prints a line for each op, and its failures. Returns what is proved, and what is wrong."""
+    """Prints a line for each op, and its failures.
+
+    Returns the names of the proved ops, and {name of a wrong op: its failures, as text}.
+    """
     begin, right, failed, width = time.perf_counter(), [], {}, max(map(len, [*table, "op"]))
     print(f"{'op':{width + 8}} cases  first order  second order  verdict     seconds")
     for number, (name, rows) in enumerate(table.items(), 1):
@@ -185,6 +188,7 @@ def chosen(what, refuse):
 
 
 def main(arguments=None):
+    """Runs the command. Returns whether anything failed or is left blank."""
     style = {"description": __doc__, "formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("python -m minigrad.check", **style)
     parser.add_argument("what", nargs="*", metavar="op or file.py", help="default: all")

@@ -23,7 +23,7 @@ ENGINE = "Every rule on the way is right, so the engine's own work is wrong: sum
 def check(what, outputs, leaves, settings):
     """The Report on the graph of `outputs`, which does not change.
 
-    A copy in float64 is checked, with the noise as it was drawn. `what`: who asks.
+    A copy in float64 is checked, with the noise as it was drawn. `what`: the caller's name.
     """
     steps, findings = nodes([*outputs, *leaves]), {}
     copies = copy(steps)

@@ -174,6 +174,8 @@ def _problem(again, outputs, drawn):
 
 
 class _Layer(NamedTuple):
+    """A layer that draws noise."""
+
     name: str
     noise: Noise  # of the first call
     values: np.ndarray  # of all calls, (calls, *shape). It has size 1 along axes that noise lacks
@@ -263,7 +265,8 @@ def _places(layer, others, shared):
         hint = f"noise repeats along axis {axis}, or part of it"
         yield from _pairs(name, f"repeats, axis {axis}", columns, hint)
     for other in others:
-        # Equal generators begin alike, whatever the shapes: each call counts from its start.
+        # Equal generators draw the same numbers first, whatever the shapes. So only the first n
+        # entries of each call are compared.
         n = min(layer.values[0].size, other.values[0].size)
         a, b = (_rare(x).reshape(CALLS, -1)[:, :n] for x in (other, layer))
         names, expected = f"{other.name}, {name}", a.mean() * b.mean()
@@ -278,7 +281,10 @@ def _rare(layer):
 
 
 def _pairs(layer, test, columns, hint):
-    """The row of how often two columns, at each distance, are rare in the same row of a table."""
+    """The test of how often both entries of a pair in a row are rare, at each distance of columns.
+
+    columns  a table of bools: where its entries are rare
+    """
     n, size = columns.shape
     if size > 1 and np.any(columns):
         distances, rate = np.arange(1, size), columns.mean()
@@ -333,12 +339,13 @@ def _output(op, x, outputs, graph, layers, mean, p):
 
 
 def _line(out, graph, noise, at, rounding):
-    """(a, b) if out = a + b * noise, entry by entry, judged at the noises 0 and `at`; else None.
+    """(a, b) if out = a + b * noise, entry by entry, else None.
 
-    A 1 of the noise's dtype asks for a line through two outcomes of a mask, 0.5 for a straight one.
+    The noises 0 and `at` give a and b, and the drawn noise must give `out`. Any function of a mask
+    of 0 and 1 is a line through these two outcomes. So `at` = 0.5 asks for more: a straight line.
     """
     end = np.full(noise.shape, at)
-    with contextlib.suppress(ValueError, TypeError, IndexError):  # masks that must be bools, ...
+    with contextlib.suppress(ValueError, TypeError, IndexError):  # such as a mask that must be bool
         a, c = (evaluate(graph, {noise.order: n})[out.order] for n in (np.zeros_like(end), end))
         b = (c - a) / at
         if np.max(abs(a + b * noise.data - out.data)) <= rounding * np.max(abs(out.data)):

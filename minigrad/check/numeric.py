@@ -29,7 +29,7 @@ LEAST = 2.0**-630  # smaller derivatives lose digits: times H they near 2^-1074,
 # The step of a difference, relative to the arguments: about the cube root of a rounding, where the
 # errors of rounding, 2^-52 / step, and of the formula, step**2, are equal.
 STEP = 2.0**-17
-FEW = 8  # one difference in so many may be wrong, because of a kink nearby
+FEW = 8  # one of so many differences may be wrong, because of a kink nearby
 DIRECTIONS = 3  # in which a difference is compared: one may be wrong, because of rounding
 JUMP = 1e-6  # relative change of a real part that shows a jump: a step of H changes it far less
 
@@ -43,7 +43,7 @@ def tangent(node, directions):
     """
     data, arrays, value = node.data, [a.data for a in node.args if isinstance(a, Tensor)], np.nan
     moved = {i: lifted(node.args[i].data, v) for i, v in directions.items()}
-    with warnings.catch_warnings(), contextlib.suppress(Exception):  # of complex numbers
+    with warnings.catch_warnings(), contextlib.suppress(Exception):  # it may refuse complex numbers
         warnings.simplefilter("error", np.exceptions.ComplexWarning)
         value = again(node, moved)
     size = abs(data) + max(map(largest, arrays))
@@ -94,7 +94,7 @@ def difference(node, directions):
 
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
-    # Rounded are the values, and the arguments, which move by only STEP of their size.
+    # The values are rounded, and so are the arguments, which move by only STEP of their size.
     rounded = abs(middle) + abs(one - middle) / STEP
     return short, 2 * abs(short - long) + 2.0**-49 * rounded / h
 

@@ -11,8 +11,8 @@ from .diagnosis import diagnose
 from .numeric import cotangent, largest
 from .verdict import FAILING, Alone, Finding, judge, look, ruled, worst
 
-# (a, b, text): rule(a u + b v) must be a rule(u) + b rule(v), also for small, large and negative
-# factors. Products with powers of two are not rounded.
+# (a, b, text): rule(a * u + b * v) must be a * rule(u) + b * rule(v), also for small, large and
+# negative factors. Products with powers of two are not rounded.
 SUMS = [
     (1, 0, " gives something else each time it is called, as if it drew noise of its own"),
     (2.0**-10, 0, " is not linear in g: it does not grow in proportion to g"),

@@ -1,9 +1,25 @@
 """The rules of one node against its forward, and the verdict.
 
-`judge` compares them along one direction, `look` at all entries of one argument. Both sides are
-sums of products. If the products cancel, rounding may be all that is left. So a difference counts
-only if it is larger than rounding explains. Rounding inside the op is measured: every number moves
-by some roundings, and both sides are computed again.
+Let y = f(x) be a node, v a direction of x, and u a random cotangent of y. If the rule is right, the
+two sides of this equation are equal:
+
+    sum(rule(u) * v)  =  sum(u * Df)        Df: the derivative of f along v
+        analytic           numeric
+
+The analytic side uses the rule, the numeric side the forward alone (see numeric.py). `judge`
+compares the sides for one direction. `look` chooses directions that test every entry of an
+argument:
+
+    >>> x = Tensor([0.5, 2.0], requires_grad=True, dtype=float)
+    >>> alone = Alone(np.tanh(x), Settings(np.random.default_rng(0)))
+    >>> judge(alone, {0: np.array([1.0, 0.0])}).verdict  # v moves the first entry of argument 0
+    'OK'
+    >>> look(alone, 0).verdict
+    'OK'
+
+Both sides are sums of products. If the products cancel, rounding may be all that is left. So a
+difference counts only if it is larger than rounding explains. Rounding inside the op is measured:
+every number moves by some roundings, and both sides are computed again.
 """
 
 from functools import partial
@@ -18,17 +34,17 @@ from .numeric import LEAST, cotangent, difference, is_analytic, is_ours, shorten
 
 ROUNDING = 2.0**-46  # 64 roundings, relative to the sum: right nodes were seen to need 20 at most
 TRIES = 12  # how often numbers move: in most tries both sides may stay the same by chance
-MIX = 2.0**40  # digits times a random number of this size: how far from a whole number is random
+MIX = 2.0**40  # a random number of this size times a number in [1/2, 1) has a random fraction
 WHOLE = -2, -1, 1, 2  # numbers that stay, since rules may branch there; 0 always stays
 # Gradients that are 2^APART times smaller than the largest one are compared in another group. Each
-# group costs time, and of a million random gradients only few are so small.
+# group costs time. Among a million random gradients only a few are so small.
 APART = 20
 MANY = 64  # entries: in larger groups rounding may hide one; in smaller ones it is measured poorly
-# How many groups with kinks or rounding are halved. Of a function, each of up to 1000 entries is
-# then alone. Of a graph, which may be large, so much would be slow.
+# How many groups with kinks or rounding are halved. In the check of a function, each of up to 1000
+# entries ends up alone. A graph may be large, and so many comparisons would be slow.
 FUNCTION_HALVINGS, GRAPH_HALVINGS = 1000, 30
 
-PAST = "By a plain difference: its forward takes no complex numbers here."
+BY_DIFFERENCE = "By a plain difference: its forward takes no complex numbers here."
 TOO_SMALL = "Both sides are too small to tell from rounding."
 
 
@@ -76,9 +92,11 @@ def ruled(node, i, u):
 class Alone:
     """A recorded node alone: its forward and its rules.
 
-    cotangent  a random one of the result, 0 where the result is not finite
+    cotangent  of the result: random numbers, 0 where the result is not finite
     gradients  {position of an argument that requires a gradient: what its rule returns}
-    push       the derivative of the forward along directions, and its doubt
+    push       a function of directions: (the derivative of the forward along them, its doubt)
+
+    Directions are a dict {position of an argument: array of its shape}.
     """
 
     def __init__(self, node, settings, u=None):
@@ -91,7 +109,10 @@ class Alone:
         self.push = partial(tangent if by_complex_step else difference, node)
 
     def on(self, change):
-        """The same node on other arrays: `change` maps each argument, and results that stay so."""
+        """The same node with change(array) in place of each argument.
+
+        Entries of the result that are the same as before are changed too.
+        """
         tensors = [a for a in self.node.args if isinstance(a, Tensor)]
         known = {a.order: Tensor(change(a.data), a.requires_grad) for a in tensors}
         node = copy([self.node], known=known)[self.node.order]
@@ -106,9 +127,10 @@ class Alone:
         return np.concatenate(analytic), numeric[live], doubts[live]
 
     def noise(self, directions):
-        """How far both sides move, in sum, if every number moves by some roundings.
+        """The sum of how far the two sides move, if every number moves by some roundings.
 
-        Entries looked at that are in WHOLE stay: a branch of a rule at 1 is no rounding.
+        Numbers of WHOLE stay if the directions move an entry with this number: a rule may branch at
+        1, and this is no rounding.
         """
         given = [self.node.args[i].data[v != 0] for i, v in directions.items()]
         still = np.intersect1d(WHOLE, np.concatenate(given))
@@ -135,7 +157,7 @@ def moved(array, mix, still):
 
 
 def judge(alone, directions):
-    """The Finding on the derivative of a node along `directions` ({position: array}).
+    """The Finding on the derivative of a node along `directions`.
 
     At a kink the analytic value must lie between the slopes on the two sides.
     """
@@ -161,14 +183,14 @@ def judge(alone, directions):
         return Finding("FAIL", apart / size if np.isfinite(apart) else np.inf, sides, enough=1)
     if kinked:
         return Finding("KINK", 0.0, sides, enough=1)
-    return Finding("OK", apart / size, PAST if doubt else "", enough=enough)
+    return Finding("OK", apart / size, BY_DIFFERENCE if doubt else "", enough=enough)
 
 
 # ------------------------------------------------------------------------------ all directions
 
 
 def look(alone, i):
-    """The Finding on the gradient by the i-th argument of a node.
+    """The Finding on the gradient by the i-th argument of a node, at every entry.
 
     A random direction misses a wrong entry with probability zero, so a group of entries that is OK
     is right at every entry. But kinks, and rounding inside the op, make the test less strict: then

@@ -35,8 +35,15 @@ class Recorded:
     trials     how many more calls are compared with eager mode
     refusal    None, or why calls are eager
     text       None, or the program
-    inputs     the leaves that are read at each call
-    leaves     the leaves that get a gradient
+
+    With a text there are also:
+
+    function      the program as a function
+    inputs        the leaves that are read at each call
+    leaves        the leaves that get a gradient
+    names         of the results, as a warning calls them: the loss, then each gradient
+    effects       the changes of state in a run, without their Tensors and arrays
+    surroundings  what must stay as it was
     """
 
     def __init__(self, signature, trials):
@@ -106,6 +113,7 @@ class Step:
     """A training step that runs as a program: see `compile`.
 
     programs  a list of Recorded
+    names     of the arguments
     """
 
     def __init__(self, function, trials):
@@ -211,22 +219,22 @@ def compile(function, trials=2) -> Step:
     reads beside its arguments makes a new program. A step sees changes of variables and attributes
     that its code names, also of new ones, and of arrays, lists and dicts of up to 1,000 entries. It
     does not see changes of environment variables, of attributes whose names the code computes, and
-    behind weak references. Pass larger arrays of NumPy as arguments. After 32 programs calls with
-    anything new are eager.
+    of objects that only weak references reach. Pass larger arrays of NumPy as arguments. After 32
+    programs, calls with anything new are eager.
 
     A program cannot see what Python decides by values. So a function stays eager, and a warning
     says why, if it or a rule reads values (`t.item()`, `if t > 0`, `t.data`, `print(t)`), if
-    shapes depend on values, if it reads an iterator, or if it changes a variable, an attribute or
-    an item. `t.detach()` and `no_grad()` are fine. The first `trials` calls also run eagerly, with
-    the same noise: a step whose loss or gradients differ stays eager. Later calls do not check
-    values, such as whether the targets of binary_cross_entropy are in [0, 1]. NumPy warns or raises
-    as `np.seterr` says, unless an op of the step ignores overflow, as sigmoid does: then the whole
-    program ignores it.
+    shapes depend on values, if it reads an iterator, a ContextVar or a bytearray, or if it changes
+    a variable, an attribute or an item. `t.detach()` and `no_grad()` are fine. The first `trials`
+    calls also run eagerly, with the same noise: a step whose loss or gradients differ stays eager.
+    Later calls do not check values, such as whether the targets of binary_cross_entropy are in
+    [0, 1]. NumPy warns or raises as `np.seterr` says, unless an op of the step ignores overflow, as
+    sigmoid does: then the whole program ignores it.
 
     Returns a Step; `print(step)` shows its programs. A call returns the loss without its graph.
     Raises TypeError if `function` is none, or returns no Tensor, or calls backward, and for an
-    argument that requires a gradient or cannot be hashed; also the errors of the function and of
-    `backward`.
+    argument that requires a gradient or is a list, a dict or a set; also the errors of the function
+    and of `backward`.
 
     >>> w = Tensor([1.0, 2.0], requires_grad=True)
     >>> step = compile(lambda x: np.sum(np.tanh(w * x)))

@@ -93,9 +93,8 @@ class Loops:
             if loops:  # in the best one, a step uses the fewest values of the step before
                 start = min(loops, key=lambda start: loops[start].uses())
                 written = self._written(loops[start])  # first: it gives places to values
-                return (
-                    self.fold(lines[:start]) + written + self.fold(lines[start + length * times :])
-                )
+                before, after = lines[:start], lines[start + length * times :]
+                return self.fold(before) + written + self.fold(after)
         return lines
 
     def outside(self, text):

@@ -71,9 +71,7 @@ class Program:
                 lines.append(Line(page, f"{blocks.name} = {made}", shape="in a heading, * is i"))
             for name in own:
                 a, key = arrays[name], self.final(self.loops.outside(name))
-                key = re.sub(
-                    r"\[(\d+)\]", r".\1", key
-                )  # of blocks: it is the name of no other array
+                key = re.sub(r"\[(\d+)\]", r".\1", key)  # blocks.0.weight: no other array's name
                 self.data[key] = data_of(a)
                 shape = f"{a.shape} {getattr(a, 'distribution', '')}"
                 lines.append(Line(page, f'{name} = data["{key}"]', shape=shape))
@@ -143,9 +141,10 @@ def write_out(loss: Tensor, *, names=None, to_file=None) -> Program:
     equal steps become a loop if this saves six lines or more in both passes. The first and the last
     of them may stay outside the loop.
 
-    Raises TypeError if `loss` is no Tensor, if a rule needs an array of NumPy, or if an op cannot
-    be written as lines and its source is not at hand. Raises RuntimeError if the graph was freed,
-    if the loss has more than one entry or depends on nothing that requires a gradient.
+    Raises TypeError if `loss` is no Tensor, if a rule reads values or needs an array of NumPy, or
+    if an op cannot be written as lines and its source cannot be copied: it is not at hand, uses
+    another library, or two things in the file would have one name. Raises RuntimeError if the graph
+    was freed, if the loss has more than one entry or depends on nothing that requires a gradient.
 
     >>> import minigrad as mg
     >>> w = mg.Tensor([1.0, 2.0], requires_grad=True, name="w")

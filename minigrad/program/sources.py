@@ -15,7 +15,7 @@ STANDARD = {"numpy", *sys.stdlib_module_names}  # a file imports from these
 def sources(functions):
     """{name: text} of the list `functions` and of all that they use, which comes first.
 
-    Raises TypeError if a name stands for two things, or for a thing that has no source.
+    Raises TypeError if a name stands for two things, or for a thing that cannot be written.
     """
     values, texts = {}, {}
     for function in functions:
@@ -24,7 +24,10 @@ def sources(functions):
 
 
 def _define(name, value, values, texts):
-    """Adds the definition of a name to `texts`, and before it what it uses."""
+    """Adds the definition of a name to `texts`, after the definitions of all that it uses.
+
+    values  {name: what it stands for} of the names so far
+    """
     value = inspect.unwrap(getattr(getattr(value, "op", None), "forward", value))
     if value is np or value is getattr(builtins, name, np) or value is values.get(name, np):
         return

@@ -1,18 +1,34 @@
 """Symbols: arrays that write down the operations on them, as lines of a program.
 
-The engine runs on Symbols as on arrays of another library. Python decides each `if` on a shape, a
-dtype or a setting on the way:
+A Symbol has a name and the array that it stands for in the recorded run. An operation on Symbols
+does three things: it computes its result on these arrays, writes a line on the Page, and returns a
+Symbol for the result. The engine runs on Symbols as on arrays of another library. Python decides
+each `if` on a shape, a dtype or a setting on the way, so the lines have no `if`:
 
     >>> from minigrad.ops import linear
     >>> page = Page()
     >>> x, w = (page.input(name, np.ones((3, 3))) for name in "xw")
     >>> y = linear(x, w, None)
+    >>> y, y.shape
+    (_3_, (3, 3))
     >>> for line in page.lines:
-    ...     print(page.final()(line.text))
+    ...     print(line.text)
+    _2_ = _1_.T
+    _3_ = _0_ @ _2_
+    >>> final = page.final()  # puts readable names in place of the numbers
+    >>> for line in page.lines:
+    ...     print(final(line.text))
     out = w.T
     dot = x @ out
 
-An op whose forward reads values, as by an `if` on an entry, is called by its name.
+Python calls these methods of Symbol, and all of them end in `Page.write`, or in `Page.do`:
+
+    x + y, np.exp(x)      __array_ufunc__
+    np.where(c, x, y)     __array_function__
+    x.sum(axis=0), x.T    __getattr__, which gives _method
+    x[0], x[0] = y        __getitem__, __setitem__
+
+Some forwards read values, for example by an `if` on an entry. A line calls such an op by its name.
 """
 
 import builtins
@@ -26,13 +42,14 @@ import numpy as np
 from ..array import data_of
 from .naming import versions
 
-UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
-NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwise_and bitwise_or "
-NAMES += "bitwise_xor equal not_equal less less_equal greater greater_equal"
+UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # {ufunc: its text}
+BINARY = "add subtract multiply divide matmul power remainder floor_divide bitwise_and bitwise_or "
+BINARY += "bitwise_xor equal not_equal less less_equal greater greater_equal"
 SIGNS = "+ - * / @ ** % // & | ^ == != < <= > >="
-UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(NAMES.split(), SIGNS.split())}
+UFUNCS |= {n: f"{{}} {sign} {{}}" for n, sign in zip(BINARY.split(), SIGNS.split())}
 NEUTRAL = {"add": 0, "multiply": 1}  # operands that change nothing
 REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
+# Functions that are written as methods: x.reshape(3) for np.reshape(x, 3).
 METHODS = "reshape transpose swapaxes dot max min prod var any all argmax argmin cumsum"
 # Attributes that depend on no entry.
 KNOWN = "shape", "dtype", "ndim", "size", "flags", "strides", "base"
@@ -40,7 +57,8 @@ IN_PLACE = "sort", "fill", "put", "partition", "resize"  # methods that return n
 SHAPES = np.shape, np.ndim, np.size, np.result_type  # their results depend on no entry
 # Defaults, which a call leaves out.
 USUAL = ("keepdims", False), ("dtype", None), ("ddof", 0), ("axis", None), ("initial", -np.inf)
-MOST = 12  # lines of an op; an op with more is called by its name
+# Lines of an op; an op with more is called by its name. With many arguments, it may have more.
+MOST, MOST_PER_ARGUMENT = 12, 4
 RESERVED = {"np", "Path", "data", "gradients", *dir(builtins), *keyword.kwlist}
 NAME = re.compile(r"\b_\d+_\b")
 
@@ -57,8 +75,9 @@ class Line:
     shape    the shape of the value
     part     "forward" or "backward"
     owners   the results of the forward pass to which it belongs, also by lines written into it
-    around   whose heading stands above: [the first owner], in a loop those of its first two steps;
-             [] for no heading, None for the heading of the line before
+    around   the results whose modules give the heading above the line: [the first owner], in a
+             loop the first owners in its first two steps; [] for no heading, None for the heading
+             of the line before
     """
 
     def __init__(self, page, text, target=None, shape=None):
@@ -88,7 +107,7 @@ class Page:
         self.ids = {}  # id of a constant -> its name
         self.known = {}  # {expression, or view: its Symbol}. For a view see `view_of`
         self.changed = set()  # the names of arrays that a line changed
-        self.places = {}  # {a running line of source: (the last name that it made, its other wish)}
+        self.places = {}  # for `_rename`: {line of source: (the last name it made, its old wish)}
         self.errors, self.is_quiet = np.geterr(), False  # whether a forward ignores overflow
         self.is_in_op = False
 
@@ -105,7 +124,7 @@ class Page:
         return self.known.setdefault(view_of(symbol.value), symbol)
 
     def bound(self, wish, value):
-        """The name of a constant."""
+        """The name of a constant, an array or a function."""
         if id(value) not in self.ids:
             self.ids[id(value)] = self.name(wish)
         name = self.ids[id(value)]
@@ -150,7 +169,10 @@ class Page:
         self.changed.update(NAME.findall(text)[:1])
 
     def run(self, op, args):
-        """The result of an op: its forward runs on Symbols, or a line calls the op by its name."""
+        """The result of an op: its forward runs on Symbols, or a line calls the op by its name.
+
+        The line calls it if the forward reads values, takes many lines, or gives other numbers.
+        """
         start, right = len(self.lines), op.forward(*values(args))
         outer, self.is_in_op = self.is_in_op, True
         try:
@@ -161,7 +183,7 @@ class Page:
         except Exception:  # it reads values, or fills an array that is no Symbol
             is_written = False
         self.is_in_op = outer
-        if is_written and len(self.lines) - start <= max(MOST, 4 * len(args)):
+        if is_written and len(self.lines) - start <= max(MOST, MOST_PER_ARGUMENT * len(args)):
             return out
         dropped = {line.target for line in self.lines[start:]}
         self.known = {key: x for key, x in self.known.items() if x.name not in dropped}
@@ -176,7 +198,7 @@ class Page:
         out = self.write("zeros", f"np.zeros({shape}, np.{x.dtype})", zeros)
         if all(not getattr(i, "ndim", 0) or i.dtype == bool for i in index):  # no entry twice
             out[index] = x
-            out.part_of_zeros = x, index
+            out.placed = x, index
         elif self.reading:
             self.kept += NAME.findall(self.text(x))
             self.do(self.call("np.add.at", (out, index, x)))
@@ -287,13 +309,13 @@ def values(x):
     return x.value if isinstance(x, Symbol) else x
 
 
-def is_alike(x, y):
-    """Whether shape, strides and dtype are equal. In other strides, sums round differently."""
+def has_layout_of(x, y):
+    """Whether x and y have one shape, strides and dtype. In other strides, sums round otherwise."""
     return (x.shape, x.strides, x.dtype) == (np.shape(y), y.strides, y.dtype)
 
 
 def view_of(x):
-    """What tells a view from all others. A number is no view."""
+    """A key that is equal for equal views of the same memory. A number has a key of its own."""
     is_view = isinstance(x, np.ndarray) and x.size
     return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
 
@@ -304,15 +326,18 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     value   the array in the recorded run: it tells shapes and dtypes
     rows    None, or (a Symbol, the range of its rows) if the value is a slice of it
     is_own  nothing else uses the memory of the value, so `+=` may change it
-    part_of_zeros  None, or (x, index) if the value is zeros with x at an index
+    placed  None, or (x, index) if the value is zeros everywhere but at the index, where it is x
     """
 
     def __init__(self, page, name, value, rows=None, is_own=False):
         self.page, self.name, self.value = page, name, value
-        self.rows, self.is_own, self.part_of_zeros = rows, is_own, None
+        self.rows, self.is_own, self.placed = rows, is_own, None
 
     T = property(lambda self: self.transpose())
     __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
+    # x *= y makes a new array, as on Tensors: Python then runs x = x * y.
+    __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __ipow__ = lambda x, y: NotImplemented
+    __imod__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = __isub__
 
     def __repr__(self):
         return self.name
@@ -332,13 +357,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     # ---- entries, and sums in place
 
     def __getitem__(self, index):
-        part = self.part(index)
+        part = self.entries(index)
         if self.page.reading and np.may_share_memory(self.value, part.value):
             # Short enough without a name.
             return self.page.known.get(view_of(part.value), part).alias()
         return self.page.write("getitem", part.name, part.value)
 
-    def part(self, index):
+    def entries(self, index):
         """self[index] as a Symbol whose name is its text. x[2:8][1:3] becomes x[3:5]."""
         value = self.value[values(index)]
         x, rows = self, None
@@ -354,19 +379,19 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, index, value):
         if not self.is_own:
             refuse()
-        self.page.do(f"{self.part(index).name} = {self.page.text(value)}")
+        self.page.do(f"{self.entries(index).name} = {self.page.text(value)}")
         self.value[values(index)] = values(value)
 
     def __iadd__(self, other):
         if not self.is_own:
             return self + other
         target, x = self, other
-        if getattr(other, "part_of_zeros", None) and self.ndim:
-            x, index = other.part_of_zeros
-            target = self.part(index)
+        if getattr(other, "placed", None) and self.ndim:
+            x, index = other.placed
+            target = self.entries(index)
         self.page.do(f"{target.name} += {self.page.text(x)}")
         self.value += values(other)
-        self.part_of_zeros = None
+        self.placed = None
         return self
 
     # ---- NumPy's functions
@@ -375,21 +400,24 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         page, name = self.page, ufunc.__name__
         if method == "reduce" and name in REDUCTIONS:
             return inputs[0]._method(REDUCTIONS[name], (), {"axis": 0} | keywords)
-        if method == "at":  # it would change the array of the recorded run
+        # For an array x, `x += y` gives out=(x,) and takes the result. Another out= would change an
+        # array of the recorded run. In a forward it may: `run` compares the result.
+        is_filled = out and (out[0] is not inputs[0] or isinstance(out[0], Symbol))
+        if method == "at" or (is_filled and not page.is_in_op):
             refuse()
         value = getattr(ufunc, method)(*values(inputs), **keywords)
         if method != "__call__":
             return page.write(name, page.call(f"np.{name}.{method}", inputs, keywords), value)
-        if name == "add" and getattr(inputs[1], "part_of_zeros", None):
+        if name == "add" and getattr(inputs[1], "placed", None):
             total = inputs[0].copy()
-            if isinstance(total, Symbol) and is_alike(total, value):
+            if isinstance(total, Symbol) and has_layout_of(total, value):
                 total += inputs[1]
                 return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
             is_fixed = not isinstance(y, Symbol) or y.name in page.fixed
             is_neutral = is_fixed and np.all(np.equal(values(y), NEUTRAL[name]))
             if is_neutral and isinstance(x, Symbol) and x.dtype == value.dtype:
-                return x.alias() if is_alike(x, value) else np.broadcast_to(x, value.shape)
+                return x.alias() if has_layout_of(x, value) else np.broadcast_to(x, value.shape)
         if page.reading and name != "matmul":
             inputs = [_number(x, inputs, value) for x in inputs]
         operands = [f"({s})" if (s := page.text(x)).startswith("-") else s for x in inputs]
@@ -412,12 +440,13 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         return self.page.write(name, text, value)
 
     def copy(self):
-        if self.part_of_zeros:
-            x, index = self.part_of_zeros
+        if self.placed:
+            x, index = self.placed
             return self.page.scatter(x, self.shape, *index)
         return self._method("copy", (), {})
 
     def __getattr__(self, name):
+        """An attribute that depends on no entry, or a method that writes its call."""
         if name in KNOWN:
             return getattr(self.value, name)
         if name.startswith("__"):

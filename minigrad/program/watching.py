@@ -83,6 +83,7 @@ def _is_own(frame):
 
 
 def _flags(x):
+    """The flags of a Tensor while a Watch is open: see Watch."""
     own, watch = FLAGS.__get__(x), watching.get()
     if watch is None:
         return own

@@ -297,6 +297,50 @@ def test_an_array_that_others_use_is_not_filled(tmp_path, own_registry, monkeypa
         assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
 
 
+def test_a_rule_that_fills_an_array_is_refused(own_registry):
+    def fills_another(g, out, x):
+        total = np.empty_like(x)
+        np.multiply(g, 2 * x, out=total)
+        return total
+
+    def fills_its_own(g, out, x):
+        total = g * x
+        np.multiply(total, x, out=total)
+        return total
+
+    def fills_a_view(g, out, x):
+        total = g * x
+        np.multiply(total[:1], x[:1], out=total[:1])
+        return total
+
+    for i, rule in enumerate((fills_another, fills_its_own, fills_a_view)):
+
+        def squared(x):
+            return x * x
+
+        squared.__name__ += str(i)
+        with pytest.raises(TypeError, match="out=total.*which reads or changes values"):
+            mg.write_out(np.sum(op(x=rule)(squared)(leaf([1.0, 2.0], name="x"))))
+
+
+def test_a_rule_may_use_the_operators_in_place(own_registry):
+    def rule(g, out, x):
+        total = 1 * g  # an array: the loss is a sum
+        total *= x
+        total *= 3
+        total -= g * x
+        return total
+
+    @op(x=rule)
+    def squared(x):
+        return x * x
+
+    lines = body(mg.write_out(np.sum(squared(leaf([1.0, 2.0], name="x")))))
+    names = {"np": np, "x": np.array([1.0, 2.0])}
+    exec("\n".join(line for line in lines if "data" not in line), names)
+    np.testing.assert_array_equal(names["g_x"], [2.0, 4.0])
+
+
 def test_variables_of_a_function_are_not_those_of_its_module(own_registry):
     @op(KNOWN=lambda g, out, KNOWN: g)
     def shifted(KNOWN):
