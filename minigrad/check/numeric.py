@@ -89,7 +89,9 @@ def difference(node, directions):
     h = STEP * size / (max(map(largest, directions.values())) or 1.0)
 
     def f(t):
-        return again(node, {i: node.args[i].data + t * v for i, v in directions.items()})
+        with contextlib.suppress(ValueError):  # outside of the domain there is no value
+            return again(node, {i: node.args[i].data + t * v for i, v in directions.items()})
+        return np.nan
 
     half, one, two, middle = f(h / 2), f(h), f(2 * h), node.data
     long, short = (4 * one - two - 3 * middle) / (2 * h), (4 * half - one - 3 * middle) / h
