@@ -368,6 +368,17 @@ def test_at_the_edge_of_a_domain_right_gradients_pass(f, x):
     assert mg.check_graph(np.sum(f(mg.Tensor(np.array([x]), True))))
 
 
+@pytest.mark.parametrize("size", [1e-71, 5e-16, 1.0])
+def test_a_forward_that_loses_tiny_complex_numbers_takes_a_difference(size):
+    """NumPy's log1p does so near 0, and the complex step gives nan."""
+    right = op(lambda x: np.log1p(x), x=lambda g, out, x: g / (1 + x))
+    wrong = op(lambda x: np.log1p(x), x=lambda g, out, x: 1.01 * g / (1 + x))
+    x = mg.Tensor(size * np.array([2.3, 1.5, 1.2]), True)
+    assert mg.gradcheck(right, x)
+    with pytest.raises(GradcheckError, match="FAIL"):
+        mg.gradcheck(wrong, x)
+
+
 def strict_arcsin(x):
     if np.any(abs(np.real(x)) > 1):
         raise ValueError("arcsin: a number is larger than 1")
