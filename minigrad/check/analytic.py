@@ -58,8 +58,8 @@ def _sqrt(x):
 
 def _arctan2(x, y):
     """The angle of the real parts, plus the small angle that the imaginary parts add."""
-    angle = np.arctan2(np.real(x), np.real(y))
-    sine, cosine = np.sin(angle), np.cos(angle)
+    angle, radius = np.arctan2(np.real(x), np.real(y)), np.hypot(np.real(x), np.real(y))
+    sine, cosine = np.real(x) / radius, np.real(y) / radius
     return angle + np.arctan((cosine * x - sine * y) / (cosine * y + sine * x))
 
 

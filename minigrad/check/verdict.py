@@ -22,6 +22,7 @@ difference counts only if it is larger than rounding explains. Rounding inside t
 every number moves by some roundings, and both sides are computed again.
 """
 
+import contextlib
 from functools import partial
 from typing import NamedTuple
 
@@ -134,10 +135,12 @@ class Alone:
         """
         given = [self.node.args[i].data[v != 0] for i, v in directions.items()]
         still = np.intersect1d(WHOLE, np.concatenate(given))
-        mixes = [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]
-        others = [self.on(partial(moved, mix=mix, still=still)) for mix in mixes]
-        sides = np.array([[*map(np.sum, other.products(directions)[:2])] for other in others])
-        return np.sum(np.ptp(sides[np.all(np.isfinite(sides), axis=1)], axis=0))
+        sides = []
+        for mix in [0, *self.settings.rng.uniform(MIX, 2 * MIX, TRIES)]:
+            with contextlib.suppress(ValueError):  # as of inv: the moved matrix is singular
+                other = self.on(partial(moved, mix=mix, still=still))
+                sides.append([*map(np.sum, other.products(directions)[:2])])
+        return np.sum(np.ptp([pair for pair in sides if np.all(np.isfinite(pair))], axis=0))
 
 
 def moved(array, mix, still):

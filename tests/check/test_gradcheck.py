@@ -1083,6 +1083,11 @@ def test_gradgradcheck_passes_linear_functions(linear):
     assert mg.gradgradcheck(linear, positive_leaf(3, 2)) is True
 
 
+def test_gradgradcheck_of_a_function_without_gradients_proves_nothing():
+    with pytest.raises(GradcheckError, match="VACUOUS"):
+        mg.gradgradcheck(lambda x: x.detach() * 2, positive_leaf(3))
+
+
 def test_gradgradcheck_of_dropout_inside_a_nonlinear_function():
     assert mg.gradgradcheck(
         lambda x: np.tanh(F.dropout(x, 0.5, training=True)) ** 2, positive_leaf(6)

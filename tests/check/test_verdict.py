@@ -368,11 +368,32 @@ def test_at_the_edge_of_a_domain_right_gradients_pass(f, x):
     assert mg.check_graph(np.sum(f(mg.Tensor(np.array([x]), True))))
 
 
-def test_numbers_that_a_rounding_moves_out_of_a_domain_tell_nothing():
-    right = op(lambda x: np.arcsin(x), x=lambda g, out, x: g / np.cos(out))
+@pytest.mark.parametrize("size", [1e-71, 5e-16, 1.0])
+def test_a_forward_that_loses_tiny_complex_numbers_takes_a_difference(size):
+    """NumPy's log1p does so near 0, and the complex step gives nan."""
+    right = op(lambda x: np.log1p(x), x=lambda g, out, x: g / (1 + x))
+    wrong = op(lambda x: np.log1p(x), x=lambda g, out, x: 1.01 * g / (1 + x))
+    x = mg.Tensor(size * np.array([2.3, 1.5, 1.2]), True)
+    assert mg.gradcheck(right, x)
+    with pytest.raises(GradcheckError, match="FAIL"):
+        mg.gradcheck(wrong, x)
+
+
+def strict_arcsin(x):
+    if np.any(abs(np.real(x)) > 1):
+        raise ValueError("arcsin: a number is larger than 1")
+    return np.arcsin(x)
+
+
+@pytest.mark.parametrize("arcsin", [lambda x: np.arcsin(x), strict_arcsin], ids=["nan", "error"])
+def test_numbers_that_a_step_or_a_rounding_moves_out_of_a_domain_tell_nothing(arcsin):
+    right = op(arcsin, x=lambda g, out, x: g / np.cos(out))
+    wrong = op(arcsin, x=lambda g, out, x: 1.5 * g / np.cos(out))
     for seed in range(5):
-        x = mg.Tensor(np.array([1 - 3e-15, 0.5]), True)
-        assert mg.check_graph(np.sum(right(x)), seed)
+        for distance in 3e-15, 1e-12:
+            x = mg.Tensor(np.array([1 - distance, 0.5]), True)
+            assert mg.check_graph(np.sum(right(x)), seed)
+        assert not mg.check_graph(np.sum(wrong(x)), seed)
 
 
 @pytest.mark.parametrize("offset", [1e2, 1e5, 1e7])
@@ -587,6 +608,7 @@ EXTREME = {  # name: (f, points)
     "a small factor": (lambda x: 1e-280 * np.sin(x), [[1.0, 2.0]]),
     "a large factor": (lambda x: 1e280 * np.sin(x), [[1.0, 2.0]]),
     "a large number": (lambda x: np.tanh(x / 1e300), [[1e300, 2e300]]),
+    "an angle": (lambda x: np.arctan2(x[::2], x[1::2]), [[1e6, 3e-19], [-2e6, 1e-300], [3.0, 4.0]]),
 }
 
 
