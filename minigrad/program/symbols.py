@@ -24,7 +24,7 @@ import sys
 import numpy as np
 
 from ..array import data_of
-from .naming import versions
+from .naming import identifier, versions
 
 UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # ufunc -> its text
 NAMES = "add subtract multiply divide matmul power remainder floor_divide bitwise_and bitwise_or "
@@ -77,7 +77,7 @@ class Page:
     inputs     {name: leaf}
     constants  {name: array or function}
     kept       names that are needed at the end
-    fixed      names of constants that a line makes
+    fixed      names of values that lines make of constants alone: they are the same in every run
     """
 
     def __init__(self, reading=True):
@@ -107,7 +107,7 @@ class Page:
     def bound(self, wish, value):
         """The name of a constant."""
         if id(value) not in self.ids:
-            self.ids[id(value)] = self.name(wish)
+            self.ids[id(value)] = self.name(identifier(wish))
         name = self.ids[id(value)]
         self.constants[name] = value
         return name
@@ -125,6 +125,7 @@ class Page:
         name = self.name(wish)
         self._rename(name)
         self.lines.append(Line(self, text, name, np.shape(value)))
+        self.fixed |= {name} if NAME.search(text) and self.is_fixed(text) else set()
         self.known[text] = symbol = Symbol(self, name, value, is_own=value.base is None)
         self.known[view_of(value)] = symbol
         return symbol
@@ -148,6 +149,11 @@ class Page:
         """Writes a statement without a value."""
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
+        self.fixed -= self.changed
+
+    def is_fixed(self, text):
+        """Whether an expression has only constants in it."""
+        return all(name in self.fixed or name in self.constants for name in NAME.findall(text))
 
     def run(self, op, args):
         """The result of an op: its forward runs on Symbols, or a line calls the op by its name."""
@@ -188,10 +194,11 @@ class Page:
     def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
 
-        Functions keep their names. The names `hidden` are in no text.
+        In a program to read, functions keep their names. The names `hidden` are in no text.
         """
         text = "\n".join(line.text for line in self.lines)
-        known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
+        functions = {name: f for name, f in self.constants.items() if self.reading and callable(f)}
+        known = {name: f.__name__ for name, f in functions.items()}
         taken = RESERVED.union(known.values(), taken)
         left = {}  # wish -> the versions that are left
         for name in dict.fromkeys([*self.inputs, *NAME.findall(text), *self.constants]):
@@ -215,6 +222,8 @@ class Page:
         if isinstance(x, np.ndarray) and (x.ndim or not self.reading):
             return (self.reading and pattern(x)) or self.bound("constant", x)
         x = x[()] if isinstance(x, np.ndarray) else x
+        if callable(x):
+            return self.bound(x.__name__, x)
         is_float = isinstance(x, (float, np.floating))
         return re.sub("inf|nan", r"np.\g<0>", repr(x)) if is_float else repr(x)
 
@@ -298,6 +307,19 @@ def view_of(x):
     return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
 
 
+READING = "__float__", "__int__", "__index__", "__array__", "item", "tolist"
+
+
+def reader(name):
+    """A method that reads values. Only a Symbol that is made of constants has it."""
+
+    def read(x, *args, **keywords):
+        is_fixed = x.page.is_fixed(x.name)
+        return getattr(x.value, name)(*args, **keywords) if is_fixed else refuse()
+
+    return read
+
+
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array with a name on a Page. Operations on it are written there.
 
@@ -312,7 +334,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self.rows, self.is_own, self.part_of_zeros = rows, is_own, None
 
     T = property(lambda self: self.transpose())
-    __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
+    __float__, __int__, __index__, __array__, item, tolist = map(reader, READING)
 
     def __repr__(self):
         return self.name
