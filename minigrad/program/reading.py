@@ -71,9 +71,7 @@ class Program:
                 lines.append(Line(page, f"{blocks.name} = {made}", shape="in a heading, * is i"))
             for name in own:
                 a, key = arrays[name], self.final(self.loops.outside(name))
-                key = re.sub(
-                    r"\[(\d+)\]", r".\1", key
-                )  # of blocks: it is the name of no other array
+                key = re.sub(r"\[(\d+)\]", r".\1", key)  # a dot: no other array has this name
                 self.data[key] = data_of(a)
                 shape = f"{a.shape} {getattr(a, 'distribution', '')}"
                 lines.append(Line(page, f'{name} = data["{key}"]', shape=shape))

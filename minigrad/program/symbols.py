@@ -51,6 +51,11 @@ class Text(str):
     __repr__ = str.__str__
 
 
+NUMBERS = np.generic, bool, int, float  # kinds of numbers, which have a dtype
+# The repr of these types is an expression.
+LITERAL = {Text, str, bytes, bool, int, float, complex, slice, type(...), type(None)}
+
+
 class Line:
     """A line of a program: `target = text`, or the statement `text` without a target.
 
@@ -214,16 +219,23 @@ class Page:
 
     def text(self, x):
         """The expression of x, a Symbol or a constant."""
+        if isinstance(x, Symbol):
+            return x.name
         if isinstance(x, (tuple, list, range)):
             items = [Text(self.text(item)) for item in x]
             return repr(items if isinstance(x, list) else tuple(items))
-        if isinstance(x, (np.dtype, type)):
+        if isinstance(x, dict):
+            return f"{{{', '.join(f'{self.text(key)}: {self.text(x[key])}' for key in x)}}}"
+        if isinstance(x, np.dtype) or (isinstance(x, type) and issubclass(x, NUMBERS)):
             return f"np.{np.dtype(x)}"
         if isinstance(x, np.ndarray) and (x.ndim or not self.reading):
             return (self.reading and pattern(x)) or self.bound("constant", x)
         x = x[()] if isinstance(x, np.ndarray) else x
-        if callable(x):
-            return self.bound(x.__name__, x)
+        if not isinstance(x, np.generic) and type(x) not in LITERAL:
+            if self.reading and not callable(x):
+                kind = type(x).__name__
+                raise TypeError(f"write_out: {x!r:.60} is a {kind}, which cannot be written.")
+            return self.bound(getattr(x, "__name__", "constant"), x)
         is_float = isinstance(x, (float, np.floating))
         return re.sub("inf|nan", r"np.\g<0>", repr(x)) if is_float else repr(x)
 
@@ -307,7 +319,7 @@ def view_of(x):
     return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
 
 
-READING = "__float__", "__int__", "__index__", "__array__", "item", "tolist"
+READERS = "__float__", "__int__", "__index__", "__array__", "item", "tolist"
 
 
 def reader(name):
@@ -334,7 +346,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self.rows, self.is_own, self.part_of_zeros = rows, is_own, None
 
     T = property(lambda self: self.transpose())
-    __float__, __int__, __index__, __array__, item, tolist = map(reader, READING)
+    __float__, __int__, __index__, __array__, item, tolist = map(reader, READERS)
 
     def __repr__(self):
         return self.name
@@ -408,7 +420,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                 total += inputs[1]
                 return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
-            is_fixed = not isinstance(y, Symbol) or y.name in page.fixed
+            is_fixed = not isinstance(y, Symbol) or page.is_fixed(y.name)
             is_neutral = is_fixed and np.all(np.equal(values(y), NEUTRAL[name]))
             if is_neutral and isinstance(x, Symbol) and x.dtype == value.dtype:
                 return x.alias() if is_alike(x, value) else np.broadcast_to(x, value.shape)

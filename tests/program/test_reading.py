@@ -315,6 +315,31 @@ def test_an_op_whose_constants_cannot_be_written_is_refused(own_registry):
         mg.write_out(np.sum(known(leaf([1.0]))))
 
 
+class Setting:
+    """An object whose repr is no expression."""
+
+
+def test_a_setting_is_written_as_an_expression_or_refused(
+    tmp_path, own_registry, monkeypatch, capsys
+):
+    @op(x=lambda g, out, x, k: 2 * g)
+    def double(x, k):
+        return 2 * x if x.tolist()[0] > 0 else x + x
+
+    monkeypatch.chdir(tmp_path)
+    x = leaf([1.0, 2.0], name="x")
+    for k in {"k": np.ones(2), 1: np.inf}, np.mean, np.dtype("f4"), float, slice(0, 2), b"k", ...:
+        loss = np.sum(np.sin(double(x, k)))
+        mg.write_out(loss, to_file="own.py")
+        names = runpy.run_path("own.py")
+        assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+    for k in Setting(), Setting, np.random.default_rng(0):
+        with pytest.raises(TypeError, match="write_out: .* is a .*, which cannot be written"):
+            mg.write_out(np.sum(double(x, k)))
+        step = mg.compile(lambda: np.sum(np.sin(double(x, k))))  # noqa: B023 (it is called here)
+        assert step().item() == step().item() and step.programs[0].refusal is None
+
+
 half = lambda x: x / 2  # noqa: E731
 
 
