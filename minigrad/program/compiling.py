@@ -3,6 +3,7 @@
 import inspect
 import linecache
 import warnings
+import weakref
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class Recorded:
         known = {final(name): value for name, value in page.constants.items()} | {"np": np}
         file = f"<program {id(self)}>"
         linecache.cache[file] = len(self.text), None, self.text.splitlines(True), file
+        weakref.finalize(self, linecache.cache.pop, file, None)
         exec(builtin_compile(self.text, file, "exec"), known)
         self.function = np.errstate(all="ignore")(known["run"]) if page.is_quiet else known["run"]
         self.inputs = [x for x in page.inputs.values() if x.order in names]
@@ -123,6 +125,9 @@ class Step:
     def __repr__(self):
         texts = [f"# eager: {p.refusal}" if p.refusal else p.text for p in self.programs]
         return "\n\n".join(texts)
+
+    def __reduce__(self):
+        return Step, (self.function, self.trials)  # a copy writes its programs anew
 
     def __call__(self, *args) -> Tensor:
         arrays = [data_of(a) for a in args]

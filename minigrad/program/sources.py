@@ -57,9 +57,13 @@ def _source(function):
     """The text of a function, without annotations and the decorator `op`."""
     try:
         definition = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-        decorators = [getattr(d, "id", "op") for d in definition.decorator_list]
-    except (OSError, SyntaxError, AttributeError):  # a lambda has no decorators
-        raise TypeError(f"write_out: the source of {function.__name__} is not at hand.") from None
+    except (OSError, SyntaxError):
+        definition = None
+    name = function.__name__
+    if getattr(definition, "name", None) != name:  # a lambda is a part of some statement
+        remedy = "Define it by `def` in a file."
+        raise TypeError(f"write_out: the source of {name} is not at hand. {remedy}")
+    decorators = [getattr(d, "id", "op") for d in definition.decorator_list]
     for node in ast.walk(definition):  # annotations need more than NumPy
         if isinstance(node, ast.arg):
             node.annotation = None

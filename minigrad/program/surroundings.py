@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, ModuleType
 import numpy as np
 
 from ..engine import Tensor
+from ..registry import FILE
 
 LARGEST = 1000  # larger containers and arrays count as data, which do not change
 EQUAL = {int, float, bool, str, bytes}  # equal values of these types count as the same
@@ -57,9 +58,11 @@ class Surroundings:
             if isinstance(x, np.ndarray) and x.size <= LARGEST:
                 self.arrays.append(x)
             if isinstance(x, FunctionType):
+                known.add(id(x.__globals__))
+            if isinstance(x, FunctionType) and x.__code__.co_filename != FILE:
+                # The function that calls an op is of minigrad. It holds the op, which is searched.
                 names = _names(x.__code__)
                 self.names |= names
-                known.add(id(x.__globals__))
                 stack += self._named(x.__globals__, names)
                 stack += [sys.modules[name] for name in names & sys.modules.keys()]
             if isinstance(x, type):

@@ -40,7 +40,7 @@ import sys
 import numpy as np
 
 from ..array import data_of
-from .naming import versions
+from .naming import identifier, versions
 
 UFUNCS = {"negative": "-{}", "invert": "~{}", "absolute": "np.abs({})"}  # {ufunc: its text}
 BINARY = "add subtract multiply divide matmul power remainder floor_divide bitwise_and bitwise_or "
@@ -67,6 +67,11 @@ class Text(str):
     """Text that is already an expression."""
 
     __repr__ = str.__str__
+
+
+NUMBERS = np.generic, bool, int, float  # kinds of numbers, which have a dtype
+# The repr of these types is an expression.
+LITERAL = {Text, str, bytes, bool, int, float, complex, slice, type(...), type(None)}
 
 
 class Line:
@@ -96,7 +101,7 @@ class Page:
     inputs     {name: leaf}
     constants  {name: array or function}
     kept       names that are needed at the end
-    fixed      names of constants that a line makes
+    fixed      names of values that lines make of constants alone: they are the same in every run
     """
 
     def __init__(self, reading=True):
@@ -126,7 +131,7 @@ class Page:
     def bound(self, wish, value):
         """The name of a constant, an array or a function."""
         if id(value) not in self.ids:
-            self.ids[id(value)] = self.name(wish)
+            self.ids[id(value)] = self.name(identifier(wish))
         name = self.ids[id(value)]
         self.constants[name] = value
         return name
@@ -144,6 +149,7 @@ class Page:
         name = self.name(wish)
         self._rename(name)
         self.lines.append(Line(self, text, name, np.shape(value)))
+        self.fixed |= {name} if NAME.search(text) and self.is_fixed(text) else set()
         self.known[text] = symbol = Symbol(self, name, value, is_own=value.base is None)
         self.known[view_of(value)] = symbol
         return symbol
@@ -167,6 +173,11 @@ class Page:
         """Writes a statement without a value."""
         self.lines.append(Line(self, text))
         self.changed.update(NAME.findall(text)[:1])
+        self.fixed -= self.changed
+
+    def is_fixed(self, text):
+        """Whether an expression has only constants in it."""
+        return all(name in self.fixed or name in self.constants for name in NAME.findall(text))
 
     def run(self, op, args):
         """The result of an op: its forward runs on Symbols, or a line calls the op by its name.
@@ -210,10 +221,11 @@ class Page:
     def final(self, taken=(), hidden=()):
         """A function that puts final names into a text. No two are equal, and none is `taken`.
 
-        Functions keep their names. The names `hidden` are in no text.
+        In a program to read, functions keep their names. The names `hidden` are in no text.
         """
         text = "\n".join(line.text for line in self.lines)
-        known = {name: f.__name__ for name, f in self.constants.items() if callable(f)}
+        functions = {name: f for name, f in self.constants.items() if self.reading and callable(f)}
+        known = {name: f.__name__ for name, f in functions.items()}
         taken = RESERVED.union(known.values(), taken)
         left = {}  # wish -> the versions that are left
         for name in dict.fromkeys([*self.inputs, *NAME.findall(text), *self.constants]):
@@ -229,14 +241,23 @@ class Page:
 
     def text(self, x):
         """The expression of x, a Symbol or a constant."""
+        if isinstance(x, Symbol):
+            return x.name
         if isinstance(x, (tuple, list, range)):
             items = [Text(self.text(item)) for item in x]
             return repr(items if isinstance(x, list) else tuple(items))
-        if isinstance(x, (np.dtype, type)):
+        if isinstance(x, dict):
+            return f"{{{', '.join(f'{self.text(key)}: {self.text(x[key])}' for key in x)}}}"
+        if isinstance(x, np.dtype) or (isinstance(x, type) and issubclass(x, NUMBERS)):
             return f"np.{np.dtype(x)}"
         if isinstance(x, np.ndarray) and (x.ndim or not self.reading):
             return (self.reading and pattern(x)) or self.bound("constant", x)
         x = x[()] if isinstance(x, np.ndarray) else x
+        if not isinstance(x, np.generic) and type(x) not in LITERAL:
+            if self.reading and not callable(x):
+                kind = type(x).__name__
+                raise TypeError(f"write_out: {x!r:.60} is a {kind}, which cannot be written.")
+            return self.bound(getattr(x, "__name__", "constant"), x)
         is_float = isinstance(x, (float, np.floating))
         return re.sub("inf|nan", r"np.\g<0>", repr(x)) if is_float else repr(x)
 
@@ -320,6 +341,19 @@ def view_of(x):
     return (x.ctypes.data, x.shape, x.strides, x.dtype) if is_view else object()
 
 
+READERS = "__float__", "__int__", "__index__", "__array__", "item", "tolist"
+
+
+def reader(name):
+    """A method that reads values. Only a Symbol that is made of constants has it."""
+
+    def read(x, *args, **keywords):
+        is_fixed = x.page.is_fixed(x.name)
+        return getattr(x.value, name)(*args, **keywords) if is_fixed else refuse()
+
+    return read
+
+
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """An array with a name on a Page. Operations on it are written there.
 
@@ -334,7 +368,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         self.rows, self.is_own, self.placed = rows, is_own, None
 
     T = property(lambda self: self.transpose())
-    __float__ = __int__ = __index__ = __array__ = item = tolist = refuse
+    __float__, __int__, __index__, __array__, item, tolist = map(reader, READERS)
     # x *= y makes a new array, as on Tensors: Python then runs x = x * y.
     __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __ipow__ = lambda x, y: NotImplemented
     __imod__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = __isub__
@@ -414,7 +448,7 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
                 total += inputs[1]
                 return total
         for x, y in (inputs, inputs[::-1]) if name in NEUTRAL else ():
-            is_fixed = not isinstance(y, Symbol) or y.name in page.fixed
+            is_fixed = not isinstance(y, Symbol) or page.is_fixed(y.name)
             is_neutral = is_fixed and np.all(np.equal(values(y), NEUTRAL[name]))
             if is_neutral and isinstance(x, Symbol) and x.dtype == value.dtype:
                 return x.alias() if has_layout_of(x, value) else np.broadcast_to(x, value.shape)

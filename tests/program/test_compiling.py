@@ -2,8 +2,11 @@
 
 import builtins
 import contextvars
+import copy
 import gc
+import linecache
 import operator
+import pickle
 import sys
 import threading
 import traceback
@@ -983,6 +986,32 @@ def test_noise_that_minigrad_does_not_draw_is_refused():
             step(*arrays)
 
 
+FACTOR = 2.0
+
+
+def test_own_ops_become_programs(own_registry, monkeypatch):
+    def times(k):
+        @op(x=lambda g, out, x: FACTOR * k * g)
+        def scaled(x):
+            return FACTOR * k * x if x.tolist() else x
+
+        return scaled
+
+    w, ops = leaf([1.0, 2.0]), [times(3.0), times(5.0), op(lambda x: 1 * x, x=lambda g, *xs: g)]
+    step = mg.compile(lambda: sum(np.sum(np.sin(f(w))) for f in ops))
+    for factor in 2.0, 0.5:
+        monkeypatch.setitem(globals(), "FACTOR", factor)
+        for _ in range(5):
+            w.grad = None
+            loss, gradient = step(), w.grad
+            w.grad = None
+            eager = step.function()
+            eager.backward()
+            np.testing.assert_array_equal(loss, eager.detach())
+            np.testing.assert_array_equal(gradient, w.grad)
+    assert [p.refusal for p in step.programs] == [None, None]
+
+
 def test_an_op_that_gives_other_bits_as_a_program_is_refused():
     @op(x=lambda g, out, x: g * calls[0])
     def counted(x):
@@ -1190,3 +1219,21 @@ def test_what_was_recorded_is_freed():
     gc.collect()
     arrays = [x for x in gc.get_objects() if isinstance(x, mg.Tensor) and x.shape == (1000,)]
     assert {id(x) for x in arrays} == {id(x) for x in p.inputs} | {id(w.grad)}
+    files = [name for name in linecache.cache if name.startswith("<program ")]
+    (file,) = [name for name in files if "".join(linecache.getlines(name)) == p.text]
+    del step, p
+    gc.collect()
+    assert file not in linecache.cache
+
+
+def of_no_argument():
+    return np.sum(mg.Tensor([1.0], True))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_of_a_step_writes_its_programs_anew(copied):
+    step = mg.compile(of_no_argument, trials=7)
+    step()
+    other = copied(step)
+    assert (other.function, other.trials, other.programs) == (of_no_argument, 7, [])
+    assert other().item() == 1 and len(step.programs) == len(other.programs) == 1

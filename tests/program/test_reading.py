@@ -359,6 +359,31 @@ def test_an_op_whose_constants_cannot_be_written_is_refused(own_registry):
         mg.write_out(np.sum(known(leaf([1.0]))))
 
 
+class Setting:
+    """An object whose repr is no expression."""
+
+
+def test_a_setting_is_written_as_an_expression_or_refused(
+    tmp_path, own_registry, monkeypatch, capsys
+):
+    @op(x=lambda g, out, x, k: 2 * g)
+    def double(x, k):
+        return 2 * x if x.tolist()[0] > 0 else x + x
+
+    monkeypatch.chdir(tmp_path)
+    x = leaf([1.0, 2.0], name="x")
+    for k in {"k": np.ones(2), 1: np.inf}, np.mean, np.dtype("f4"), float, slice(0, 2), b"k", ...:
+        loss = np.sum(np.sin(double(x, k)))
+        mg.write_out(loss, to_file="own.py")
+        names = runpy.run_path("own.py")
+        assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+    for k in Setting(), Setting, np.random.default_rng(0):
+        with pytest.raises(TypeError, match="write_out: .* is a .*, which cannot be written"):
+            mg.write_out(np.sum(double(x, k)))
+        step = mg.compile(lambda: np.sum(np.sin(double(x, k))))  # noqa: B023 (it is called here)
+        assert step().item() == step().item() and step.programs[0].refusal is None
+
+
 half = lambda x: x / 2  # noqa: E731
 
 
@@ -369,6 +394,38 @@ def test_an_op_with_a_helper_that_is_a_lambda_is_refused(own_registry):
 
     with pytest.raises(TypeError, match="the source of <lambda> is not at hand"):
         mg.write_out(np.sum(halved(leaf([1.0]))))
+
+
+def test_lambdas_are_refused_wherever_they_stand(own_registry):
+    either = op(lambda x: x * x if x[0] > 0 else x, x=lambda g, out, x: g)
+
+    @op(x=lambda g, out, x: g)
+    def pieces(x):
+        return np.piecewise(x, [x > 1], [lambda v: 2 * v, 0.0])
+
+    x = leaf([1.0, 2.0])
+    for loss in np.sum(either(x)), np.sum(either(x) + np.sin(either(x))), np.sum(pieces(x)):
+        with pytest.raises(TypeError, match="the source of <lambda> is not at hand. Define it by"):
+            mg.write_out(loss)
+
+
+def test_a_rule_may_read_constants_and_no_values(tmp_path, own_registry, monkeypatch, capsys):
+    @op(x=lambda g, out, x, k: g * np.sum(np.sort(k)).item())
+    def scaled(x, k):
+        return x * np.sum(k)
+
+    @op(x=lambda g, out, x, k: g + 0 * np.sum(k * x).item())
+    def shown(x, k):
+        return x
+
+    monkeypatch.chdir(tmp_path)
+    x, k = leaf(np.eye(2), name="x"), np.array([[1, 2], [3, 5]])
+    loss = np.sum(np.sin(np.pad(x, k)) ** 2) + np.sum(scaled(x, k) ** 2)
+    mg.write_out(loss, to_file="constants.py")
+    names = runpy.run_path("constants.py")
+    assert_equal({"loss": np.asarray(names["loss"])} | names["gradients"], loss)
+    with pytest.raises(TypeError, match="reads or changes values of a Tensor"):
+        mg.write_out(np.sum(shown(x, k)))
 
 
 def times(k):
