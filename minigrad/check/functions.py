@@ -49,7 +49,7 @@ def gradcheck(
     func        returns a Tensor or several, of any shape; its noise (active dropout) is held fixed
     inputs      a Tensor, or a tuple of any arguments. Tensors that require a gradient are copied
                 to float64. Errors call them by their names or positions
-    atol, rtol  allowed differences at each node, in addition to rounding
+    atol, rtol  allowed errors of each entry of a node's gradient, in addition to rounding
     eps         accepted as in PyTorch, without effect
     nondet_tol  how much func may change between two calls
     fast_mode   compares entries at kinks only together: faster, but may hide errors there

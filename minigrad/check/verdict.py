@@ -53,7 +53,7 @@ class Settings(NamedTuple):
     """How comparisons are made."""
 
     rng: np.random.Generator  # draws cotangents and directions
-    rtol: float = 0.0  # allowed in addition to rounding, relative to the size
+    rtol: float = 0.0  # allowed errors of each entry of a gradient, in addition to rounding
     atol: float = 0.0
     halvings: int = GRAPH_HALVINGS
 
@@ -176,7 +176,8 @@ def judge(alone, directions):
         sides += f" to {high:.10g}, the slopes on the two sides of a kink"
     if np.isinf(analytic) or not np.isfinite(low + high):
         return Finding("NONFINITE", np.inf, f"the derivative is not finite: {sides}", enough=1)
-    tolerance = alone.settings.atol + alone.settings.rtol * size
+    way = sum(np.sum(abs(v)) for v in directions.values())
+    tolerance = alone.settings.atol * way + alone.settings.rtol * size
     if apart > rounding + tolerance:
         rounding, enough = rounding + alone.noise(directions), MANY
     if max(abs(analytic), abs(low), abs(high)) <= rounding:

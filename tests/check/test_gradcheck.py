@@ -181,6 +181,13 @@ def test_the_tolerances_count(settings, passes):
     )
 
 
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+def test_the_absolute_tolerance_is_for_each_entry_however_many_there_are(size):
+    x = mg.Tensor(np.linspace(0.5, 1, size), requires_grad=True)
+    assert mg.gradcheck(off_by(1e-3, 0), x, atol=2e-3)
+    assert not mg.gradcheck(off_by(1e-3, 0), x, atol=4e-4, raise_exception=False)
+
+
 def test_nondet_tol_allows_a_function_to_change_a_little():
     ticks = count()
 
