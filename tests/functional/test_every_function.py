@@ -140,6 +140,8 @@ def test_whole_numbers_give_the_results_of_floats(name, dtype):
 @pytest.mark.parametrize("name", CALLS)
 def test_float16_gives_the_results_and_gradients_of_float32(name, scale):
     half = (x if name in NARROW else scale * x).astype(np.float16)
+    # Of large scores one is chosen. In float16 its probability, near 1, is rounded by 2^-11.
+    least = 1e-4 if scale == 1 else 2.0**-10
     found, right = [], []
     for numbers, given in (found, half), (right, half.astype(np.float32)):
         leaf = mg.Tensor(given, requires_grad=True)
@@ -151,4 +153,4 @@ def test_float16_gives_the_results_and_gradients_of_float32(name, scale):
         with np.errstate(over="ignore"):
             b = b.astype(a.dtype)  # larger numbers are infinite
         top = np.max(np.abs(b[np.isfinite(b)]), initial=0)
-        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02 * top + 1e-4)
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02 * top + least)
