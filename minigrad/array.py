@@ -337,15 +337,6 @@ class Array(Methods):
             return later.calls().otherwise(function, args, keywords, error)
 
 
-class Node(Array):
-    """The base of Tensor alone: isinstance(x, Node) tells faster whether x is a Tensor.
-
-    isinstance(x, Tensor) is slower, since Tensor has a metaclass, later.Shown.
-    """
-
-    __slots__ = ()
-
-
 def _rows(x, n):
     """The n rows of x. Many rows are cut by halves, so that backward adds to fewer zeros."""
     if n > 8:

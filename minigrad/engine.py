@@ -26,7 +26,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from . import changes, errors
-from .array import Node, as_array, as_list, computed, copied, data_of, held, ones_or, operand
+from .array import Array, as_array, as_list, computed, copied, data_of, held, ones_or, operand
 from .changes import tick
 from .later import Shown
 from .modes import recording, scope
@@ -48,7 +48,7 @@ RECORDED, GRADIENT = 2, 4
 # ---------------------------------------------------------------------------------------- tensors
 
 
-class Tensor(Node, metaclass=Shown):  # Shown makes help(Tensor) short
+class Tensor(Array, metaclass=Shown):  # Shown makes help(Tensor) short
     """An n-dimensional array that can remember how it was made.
 
     data           Copied. Python floats and lists take the default dtype (float32), arrays keep

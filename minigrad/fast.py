@@ -7,7 +7,7 @@ begin with "_". Names of arguments neither begin nor end with "_".
 
 import numpy as np
 
-from .array import FOREIGN, Node
+from .array import FOREIGN, Array
 from .changes import tick
 from .engine import GRADIENT, RECORDED, Tensor, constant
 from .errors import in_forward, no_rule
@@ -25,7 +25,7 @@ SETTINGS |= {type(np.dtype(kind)) for kind in "efd"}
 START = """
     _flags = 0"""
 TAKE = """
-    if isinstance({x}, _Node):
+    if isinstance({x}, _Array):
         {x}_, _flags = {x}.data, _flags | {x}.flags
     else:
         {x}_ = {x}"""
@@ -47,7 +47,7 @@ RUN = """
     if not _flags or not _recording():
         return _constant(_data) if {has_tensors} else _data"""
 REFUSE = """
-    if isinstance({x}, _Node) and {x}.flags >= {GRADIENT}:
+    if isinstance({x}, _Array) and {x}.flags >= {GRADIENT}:
         raise _no_rule(_op, {i})"""
 RESULT = """
     _out = _new(_Tensor)
@@ -67,7 +67,7 @@ OPEN = """
 def vjp(_g, _node, on_tensors=False):
     {args}, = _node.args"""
 ASK = """
-    _is_{x} = isinstance({x}, _Node)"""
+    _is_{x} = isinstance({x}, _Array)"""
 TAKE_TENSORS = """
     if on_tensors:
         _out, {arrays}, = _node, {args},
@@ -98,7 +98,7 @@ _op.vjp = vjp
 
 OBJECTS = {  # the objects in the text, except the op, its forward and rules, and `record`
     "_Tensor": Tensor,
-    "_Node": Node,  # isinstance is faster with it than with Tensor
+    "_Array": Array,  # the base of Tensor alone: isinstance is faster with it
     "_NUMBERS": (float, int, bool),
     "_NUMBERS_OR_NONE": (float, int, type(None), bool),
     "_constant": constant,
@@ -146,7 +146,7 @@ def _filled(op, parts):
     words = {
         "args": ", ".join(names),
         "arrays": ", ".join(f"{x}_" for x in names),
-        "has_tensors": " or ".join(f"isinstance({x}, _Node)" for x in names),
+        "has_tensors": " or ".join(f"isinstance({x}, _Array)" for x in names),
         "flags": "_flags" if any(op.rules) else RECORDED,
         "FOREIGN": FOREIGN,
         "GRADIENT": GRADIENT,
