@@ -313,14 +313,23 @@ def running():
     frame = sys._getframe(1)
     while frame.f_globals["__name__"] in (__name__, np.lib.mixins.__name__):
         frame = frame.f_back
-    return frame, linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return frame, line_of(frame)
+
+
+def line_of(frame):
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+def reading_line(frame):
+    """The words for a frame whose line reads values, with its file: the end of an error."""
+    place = f"`{line_of(frame).strip()}` ({frame.f_code.co_filename}:{frame.f_lineno})"
+    return f"{place}, which reads or changes values of a Tensor"
 
 
 def refuse(*args, **keywords):
     """Raises TypeError: an op is called by its name then, and a rule cannot be written."""
-    frame, line = running()
-    place = f"`{line.strip()}` ({frame.f_code.co_filename}:{frame.f_lineno})"
-    raise TypeError(f"a rule has {place}, which reads or changes values of a Tensor")
+    frame, _ = running()
+    raise TypeError(f"a rule has {reading_line(frame)}")
 
 
 def values(x):

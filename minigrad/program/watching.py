@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import traceback
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from ..modes import no_grad, readers, reads, recording
 from ..noise import Noise, effect, watching
 from ..ops.comparisons import stop_gradient
 from ..registry import FILE, _on_data
-from .symbols import SHAPES
+from .symbols import SHAPES, reading_line
 
 # These may read the array of a Tensor: they compute nodes, draw noise or read shapes.
 for function in record, backward_pass, effect, Noise.__init__, Noise.draw, Array.__len__:
@@ -71,9 +70,7 @@ class Watch:
             return
         while _is_own(frame) and frame.f_back.f_code.co_name != "vjp":  # which calls a rule
             frame = frame.f_back
-        (at,) = traceback.extract_stack(frame, limit=1)
-        place = f"`{at.line}` ({at.filename}:{at.lineno})"
-        self.found = f"{place}, which reads or changes values of a Tensor"
+        self.found = reading_line(frame)
 
 
 def _is_own(frame):
