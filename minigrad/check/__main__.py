@@ -37,9 +37,11 @@ from .samples import noisy, samples
 from .samples.case import flat
 from .verdict import FAILING, Finding, worst
 
-PACKAGE = os.path.dirname(os.path.dirname(__file__))
-OPS = tuple(os.path.join(PACKAGE, part) for part in ("ops", "functional", "nn", "vocabulary"))
-NOT_YOURS = "<", PACKAGE, os.path.dirname(os.__file__), os.path.dirname(np.__file__)
+# Folders end in a slash: minigrad_more/ is another folder than minigrad/.
+PACKAGE = Path(__file__).parents[1]
+OPS = tuple(f"{PACKAGE / part}{os.sep}" for part in ("ops", "functional", "nn", "vocabulary"))
+LIBRARIES = PACKAGE, Path(os.__file__).parent, Path(np.__file__).parent
+NOT_YOURS = "<", *(f"{folder}{os.sep}" for folder in LIBRARIES)
 UNTESTED = Finding("VACUOUS", np.nan)
 NO_SAMPLES = """      NO SAMPLES: give the file a table,
           from minigrad.check.samples.case import binary, unary

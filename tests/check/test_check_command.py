@@ -1,8 +1,10 @@
 """`python -m minigrad.check`: what it proves, what it says, and its exit status."""
 
 import dataclasses
+import os
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,6 +241,13 @@ def test_an_error_is_shown_at_your_last_line_or_else_in_an_op(prove, file, value
         source = source.replace("unary(cubed)", "'unfold(x, (5,), (1,), (1,)) | (2, 4)'")
     _, printed = prove(file(source))
     assert re.search(rf"FAIL, \S*{line}", printed), printed
+
+
+def test_a_folder_whose_name_begins_as_that_of_the_package_is_yours():
+    file = f"{Path(command.__file__).parents[1]}_more/my_ops.py"
+    with pytest.raises(ZeroDivisionError) as raised:
+        exec(compile("1 / 0", file, "exec"))
+    assert command._line_of(raised.value) == f"{os.path.relpath(file)}:1, in <module>"
 
 
 def test_an_interrupted_proof_has_said_what_was_proved(monkeypatch, capsys):
